@@ -1,0 +1,14 @@
+export { Rejected, defineAggregate, never } from './decider';
+export type { Aggregate, Decider, Message, StoredUpcast, StoredVersion } from './decider';
+export { PostgresEventStore, StreamConflict } from './event-store';
+export type { RawStoredEvent, Snapshot } from './event-store';
+export { Loop } from './loop';
+export { OutboxRelay } from './outbox-relay';
+export type { OutboxRecord, OutboxRelayOptions } from './outbox-relay';
+export { ProjectionRunner } from './projection';
+export type { Projection, ProjectionRunnerOptions } from './projection';
+export { loadState, readStored, runCommand } from './run-command';
+export type { CommandOutcome } from './run-command';
+export { eventStoreMigration, quoteSchema } from './schema';
+export { START, UnreadableEvent, positionFromText, positionToText, upcastStored } from './stored-event';
+export type { Cause, GlobalPosition, StoredEvent, StreamId } from './stored-event';
