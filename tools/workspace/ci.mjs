@@ -10,6 +10,7 @@ let failed = 0;
 check('project references match the imports', bin('nx'), ['sync:check']);
 check('format', bin('prettier'), ['--check', '.', '--log-level', 'warn']);
 check('build and types', bin('tsc'), ['--build']);
+check('schemas match the declarations', process.execPath, [`${root}tools/contracts/generate.mjs`, '--check']);
 check('lint and module boundaries', bin('eslint'), ['.', '--max-warnings', '0']);
 runTests();
 

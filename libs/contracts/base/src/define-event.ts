@@ -5,7 +5,7 @@ export type Upcast = (data: Record<string, unknown>) => Record<string, unknown>;
 
 export interface EventContract<Type extends string = string, Data extends z.ZodObject = z.ZodObject> {
   readonly type: Type;
-  /** Counts from 1. Raised by every change but a new optional field. */
+  /** Counts from 1. Raised by every change, so that a released schema never changes. */
   readonly version: number;
   readonly topic: string;
   /** The field of `data` whose value is the record key; order is kept per key. */
