@@ -2,8 +2,13 @@
  * One Jest set-up for every package. Sources are taken by the export condition `@watari/source`,
  * so tests need no build. Files named `*.int.spec.ts` start real programs (Postgres, Kafka, QEMU).
  */
-module.exports = (displayName) => ({
+module.exports = (displayName, { postgres = false } = {}) => ({
   displayName,
+  // One Postgres server for the whole run; each spec makes a database of its own on it.
+  ...(postgres && {
+    globalSetup: `${__dirname}/libs/embedded-postgres/src/jest-global-setup.ts`,
+    globalTeardown: `${__dirname}/libs/embedded-postgres/src/jest-global-teardown.ts`,
+  }),
   testEnvironment: 'node',
   testEnvironmentOptions: {
     customExportConditions: ['@watari/source', 'node', 'node-addons', 'require', 'default'],

@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('image-conversion');
+module.exports = require('../../jest.preset.cjs')('image-conversion', { postgres: true });

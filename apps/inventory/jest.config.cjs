@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('inventory');
+module.exports = require('../../jest.preset.cjs')('inventory', { postgres: true });

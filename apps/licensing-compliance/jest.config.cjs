@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('licensing-compliance');
+module.exports = require('../../jest.preset.cjs')('licensing-compliance', { postgres: true });

@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('migration-execution');
+module.exports = require('../../jest.preset.cjs')('migration-execution', { postgres: true });

@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('support-matrix');
+module.exports = require('../../jest.preset.cjs')('support-matrix', { postgres: true });

@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('event-sourcing');
+module.exports = require('../../jest.preset.cjs')('event-sourcing', { postgres: true });

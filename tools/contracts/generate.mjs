@@ -39,16 +39,24 @@ for (const service of readdirSync(join(root, 'libs/contracts')).sort()) {
   for (const name of readdirSync(join(folder, 'schema'))) {
     const text = readFileSync(join(folder, 'schema', name), 'utf8');
     const isReleased = released[name] !== undefined;
-    if (isReleased && released[name] !== createHash('sha256').update(text).digest('hex')) problems.push(`${name} is released; its file was changed.`);
-    if (!isReleased && !current.has(name)) problems.push(`${relative(root, join(folder, 'schema', name))} belongs to no declared event.`);
+    if (isReleased && released[name] !== createHash('sha256').update(text).digest('hex'))
+      problems.push(`${name} is released; its file was changed.`);
+    if (!isReleased && !current.has(name))
+      problems.push(`${relative(root, join(folder, 'schema', name))} belongs to no declared event.`);
   }
-  write(join(folder, 'asyncapi.yaml'), stringify(asyncApiOf(service, contracts), { aliasDuplicateObjects: false, lineWidth: 0 }));
+  write(
+    join(folder, 'asyncapi.yaml'),
+    stringify(asyncApiOf(service, contracts), { aliasDuplicateObjects: false, lineWidth: 0 }),
+  );
 }
 for (const name of Object.keys(released)) {
-  const kept = readdirSync(join(root, 'libs/contracts')).some((service) => existsSync(join(root, 'libs/contracts', service, 'schema', name)));
+  const kept = readdirSync(join(root, 'libs/contracts')).some((service) =>
+    existsSync(join(root, 'libs/contracts', service, 'schema', name)),
+  );
   if (!kept) problems.push(`${name} is released; its file is gone.`);
 }
-if (releasing && problems.length === 0) write(releasedPath, `${JSON.stringify(released, Object.keys(released).sort(), 2)}\n`);
+if (releasing && problems.length === 0)
+  write(releasedPath, `${JSON.stringify(released, Object.keys(released).sort(), 2)}\n`);
 
 for (const problem of problems) console.error(problem);
 console.log(problems.length === 0 ? 'Schemas match the declarations.' : `${problems.length} problems.`);
@@ -64,7 +72,9 @@ function load(service) {
 }
 
 function contractsOf(module, service) {
-  const lists = Object.entries(module).filter(([name, value]) => name.endsWith('Contracts') && Array.isArray(value));
+  const lists = Object.entries(module).filter(
+    ([name, value]) => name.endsWith('Contracts') && Array.isArray(value),
+  );
   if (lists.length !== 1) throw new Error(`libs/contracts/${service} must export one list named *Contracts.`);
   return lists[0][1];
 }

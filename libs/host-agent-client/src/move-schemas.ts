@@ -1,0 +1,129 @@
+import { z } from 'zod';
+
+import { ForwardSchema, IdSchema } from './guest-schemas';
+import { ProbeSchema } from './probe';
+
+const CountSchema = z.number().nonnegative();
+
+export const AddressSchema = z.object({ host: z.string().min(1).max(255), port: z.int().min(1).max(65_535) });
+export type Address = z.infer<typeof AddressSchema>;
+
+export const AgentHealthSchema = z.object({
+  agentId: IdSchema,
+  version: z.string(),
+  qemuVersion: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  dataAddress: AddressSchema,
+  /** How many guests this agent answers for, in whatever state. */
+  guests: z.int().nonnegative(),
+});
+export type AgentHealth = z.infer<typeof AgentHealthSchema>;
+
+export const ProbeRequestSchema = z.strictObject({
+  probe: ProbeSchema,
+  /** How long to keep trying, in milliseconds. */
+  timeoutMs: z.int().min(1).max(1_800_000),
+});
+export type ProbeRequest = z.infer<typeof ProbeRequestSchema>;
+
+export const ProbeResultSchema = z.object({ ok: z.boolean(), afterMs: CountSchema, detail: z.string() });
+export type ProbeResult = z.infer<typeof ProbeResultSchema>;
+
+export const MoveRequestSchema = z.strictObject({
+  moveId: IdSchema,
+  guestId: IdSchema,
+  target: z.strictObject({
+    apiUrl: z.url({ protocol: /^https$/ }).max(2_048),
+    dataAddress: AddressSchema,
+    /** When given, the target's certificate must name this agent. */
+    agentId: IdSchema.optional(),
+  }),
+  /** The longest pause of the guest that is acceptable, in milliseconds. */
+  downtimeLimitMs: z.int().min(1).max(60_000),
+  bandwidthBytesPerSecondMax: z.int().min(65_536).max(1e12).optional(),
+});
+export type MoveRequest = z.infer<typeof MoveRequestSchema>;
+
+export const MOVE_STATES = [
+  'pre-copy',
+  'ready-to-switch',
+  'switching',
+  'completed',
+  'cancelled',
+  'failed',
+] as const;
+export type MoveState = (typeof MOVE_STATES)[number];
+
+export const MoveStatusSchema = z.object({
+  moveId: IdSchema,
+  guestId: IdSchema,
+  state: z.enum(MOVE_STATES),
+  /** Passes over the guest's memory begun so far. */
+  rounds: z.int().nonnegative(),
+  /** Bytes of migration stream read from the source's QEMU. */
+  guestBytes: CountSchema,
+  /** Bytes of frames handed to the link, before TLS. */
+  wireBytes: CountSchema,
+  pages: CountSchema,
+  zeroPages: CountSchema,
+  totalMs: CountSchema,
+  /** Bytes of memory that the target still lacks, by QEMU's last count. */
+  remainingBytes: CountSchema.optional(),
+  /** Guest bytes per second over the last second or so. */
+  bytesPerSecond: CountSchema.optional(),
+  /** What the pause would be if it began now, in milliseconds. */
+  expectedDowntimeMs: CountSchema.optional(),
+  /** From the source's STOP to the target's RESUME, by QEMU's event times, corrected for the clocks' offset. */
+  downtimeMs: CountSchema.optional(),
+  /** How far `downtimeMs` may be off because the two hosts' clocks differ; 0 on one host. */
+  downtimeUncertaintyMs: CountSchema.optional(),
+  /** The guest's forwards on the target; set once completed. */
+  forwards: z.array(ForwardSchema).max(256).optional(),
+  /** Both ends hashed the same stream; set once completed. */
+  streamSha256: z.string().optional(),
+  /** Code of the error that ended the move. */
+  code: z.string().optional(),
+  reason: z.string().optional(),
+});
+export type MoveStatus = z.infer<typeof MoveStatusSchema>;
+
+/** True when nothing will change in this move any more. */
+export function isMoveOver(state: MoveState): boolean {
+  return state === 'completed' || state === 'cancelled' || state === 'failed';
+}
+
+export const StorageCheckRequestSchema = z.strictObject({
+  diskPath: z.string().min(2).max(4_000).regex(/^\//, 'must be an absolute path'),
+  /** Names the marker; one per check. */
+  nonce: z.string().regex(/^[A-Za-z0-9-]{8,64}$/, 'must be 8 to 64 letters, digits or "-"'),
+  /**
+   * `place` writes the marker beside the disk and is asked of one agent, `look` reads it and is asked of the
+   * other, `remove` deletes it. Without it the agent looks, and places the marker when there is none.
+   */
+  action: z.enum(['place', 'look', 'remove']).optional(),
+});
+export type StorageCheckRequest = z.infer<typeof StorageCheckRequestSchema>;
+
+export const StorageCheckResultSchema = z.object({
+  agentId: IdSchema,
+  /** Was there a marker of this nonce when the agent looked, and who had placed it. */
+  found: z.boolean(),
+  placedBy: IdSchema.optional(),
+  /** What the agent sees under the path; absent when there is no such file. */
+  file: z.object({ device: z.string(), inode: z.string(), sizeBytes: CountSchema }).optional(),
+  /** Equal on agents of one running machine: there device and inode can be compared. */
+  bootId: z.string(),
+});
+export type StorageCheckResult = z.infer<typeof StorageCheckResultSchema>;
+
+/** RFC 9457 problem document. */
+export const ProblemSchema = z.object({
+  type: z.string().optional(),
+  title: z.string().optional(),
+  status: z.int().optional(),
+  detail: z.string().optional(),
+  code: z.string().max(128),
+  field: z.string().optional(),
+  canRetry: z.boolean().optional(),
+});
+export type Problem = z.infer<typeof ProblemSchema>;
