@@ -17,5 +17,13 @@ module.exports = (displayName, { postgres = false } = {}) => ({
   testPathIgnorePatterns: ['/node_modules/', '/dist/', '/out-tsc/'],
   modulePathIgnorePatterns: ['<rootDir>/dist'],
   moduleFileExtensions: ['ts', 'js', 'cjs', 'json'],
-  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.spec.json', diagnostics: false }] },
+  // This package ships as ES module alone; Node 20 can require it, Jest cannot.
+  transformIgnorePatterns: ['/node_modules/(?!@marcbachmann/)'],
+  transform: {
+    '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.spec.json', diagnostics: false }],
+    'node_modules/@marcbachmann/.+\\.js$': [
+      'ts-jest',
+      { tsconfig: `${__dirname}/tsconfig.esm-in-jest.json`, diagnostics: false },
+    ],
+  },
 });

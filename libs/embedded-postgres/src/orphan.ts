@@ -2,7 +2,7 @@ import { readFile, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PostgresUnavailable } from './errors';
-import { isAlive, processStartTime, processesIn } from './own-process';
+import { isAlive, processStartTime, processesIn } from '@watari/process-identity';
 
 const FAST_SHUTDOWN_MS = 20_000;
 const IMMEDIATE_SHUTDOWN_MS = 10_000;

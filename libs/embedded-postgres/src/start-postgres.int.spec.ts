@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { processesIn } from './own-process';
+import { processesIn } from '@watari/process-identity';
 import { type RunningPostgres, type StartPostgresOptions, startPostgres } from './start-postgres';
 
 jest.setTimeout(120_000);

@@ -8,7 +8,7 @@ import { Client } from 'pg';
 import { POSTGRES_MAJOR_MIN, type PostgresBinaries, findBinaries } from './binaries';
 import { SUPERUSER, clusterDir, clusterMajor, prepareCluster } from './cluster';
 import { PostgresUnavailable } from './errors';
-import { FolderLock } from './folder-lock';
+import { FolderLock } from '@watari/process-identity';
 import { type IdentityKind, chooseIdentity } from './identity';
 import { stopOrphan, stopPostmaster } from './orphan';
 import { spawnServer } from './program';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { clusterDir } from './cluster';
 import { PostgresUnavailable } from './errors';
-import { FolderLock } from './folder-lock';
+import { FolderLock } from '@watari/process-identity';
 import { stopOrphan } from './orphan';
 import { type RunningPostgres, startPostgres } from './start-postgres';
 

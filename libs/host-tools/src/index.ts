@@ -1,1 +1,17 @@
-export {};
+export { bootFails, probeAccelerator } from './accelerator';
+export type { Accelerator } from './accelerator';
+export { defaultCacheDir } from './cache-folder';
+export { HostToolError, HostToolFailed } from './errors';
+export type { HostToolErrorCode } from './errors';
+export { examine } from './examine';
+export type { Finding } from './examine';
+export { createHostTools, ensureHostTools, qemuDataDirs } from './host-tools';
+export type { HostTools, ResolvedTool } from './host-tools';
+export { readDistributionSources, readRelease } from './package-cache';
+export type { Release } from './package-cache';
+export { formatDeb822 } from './apt-sources';
+export type { AptSource } from './apt-sources';
+export { programEnv, runProgram, spawnProgram } from './run-program';
+export type { RunOptions, RunResult } from './run-program';
+export { QEMU_VERSION_MIN } from './tool-table';
+export type { FolderName, ToolName } from './tool-table';

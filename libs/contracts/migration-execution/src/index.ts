@@ -33,6 +33,8 @@ export const Assignment = z.object({
     hostId: z.string().max(500).optional(),
   }),
   probe: text,
+  /** The longest pause of a running guest that is acceptable, in milliseconds; 300 when absent. */
+  downtimeLimitMs: z.int().min(1).max(60_000).optional(),
 });
 export type Assignment = z.infer<typeof Assignment>;
 

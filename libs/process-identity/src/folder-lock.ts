@@ -1,13 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PostgresUnavailable } from './errors';
-import { processStartTime } from './own-process';
+import { processStartTime } from './process-identity';
 
 interface Holder {
   readonly pid: number;
   readonly startTime: string;
   readonly token: string;
+}
+
+/** Another process works with the folder; the message names it and says what to do. */
+export class FolderInUse extends Error {
+  readonly code = 'DATA_FOLDER_IN_USE';
+  constructor(
+    message: string,
+    readonly pid?: number,
+  ) {
+    super(message);
+    this.name = 'FolderInUse';
+  }
 }
 
 /**
@@ -21,7 +32,7 @@ export class FolderLock {
     private readonly token: string,
   ) {}
 
-  /** Throws PostgresUnavailable DATA_FOLDER_IN_USE, naming the process. */
+  /** Throws FolderInUse, naming the process. */
   static async take(dir: string): Promise<FolderLock> {
     const path = join(dir, 'owner.json');
     const mine: Holder = {
@@ -39,10 +50,7 @@ export class FolderLock {
     } finally {
       await rm(draft, { force: true });
     }
-    throw new PostgresUnavailable(
-      'DATA_FOLDER_IN_USE',
-      `${dir} is being taken by other processes; try again.`,
-    );
+    throw new FolderInUse(`${dir} is being taken by other processes; try again.`);
   }
 
   async release(): Promise<void> {
@@ -54,9 +62,9 @@ export class FolderLock {
 async function removeIfAbandoned(dir: string, path: string): Promise<void> {
   const holder = await readHolder(path);
   if (holder && (await isRunning(holder))) {
-    throw new PostgresUnavailable(
-      'DATA_FOLDER_IN_USE',
+    throw new FolderInUse(
       `${dir} is in use by the process with pid ${holder.pid}. Stop that one first, or choose another data folder.`,
+      holder.pid,
     );
   }
   const aside = join(dir, `.owner-abandoned-${randomUUID()}`);

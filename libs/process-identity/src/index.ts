@@ -1,0 +1,2 @@
+export { FolderInUse, FolderLock } from './folder-lock';
+export { isAlive, processStartTime, processesIn } from './process-identity';
