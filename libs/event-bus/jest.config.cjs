@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('event-bus');
+module.exports = require('../../jest.preset.cjs')('event-bus', { postgres: true });

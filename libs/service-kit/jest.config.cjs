@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('service-kit');
+module.exports = require('../../jest.preset.cjs')('service-kit', { postgres: true });

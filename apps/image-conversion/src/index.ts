@@ -1,1 +1,1 @@
-export {};
+export { imageConversionService } from './service.module';

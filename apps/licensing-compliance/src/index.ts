@@ -1,1 +1,1 @@
-export {};
+export { licensingComplianceService } from './service.module';

@@ -1,1 +1,1 @@
-export {};
+export { migrationExecutionService } from './service.module';

@@ -1,1 +1,1 @@
-export {};
+export { supportMatrixService } from './service.module';

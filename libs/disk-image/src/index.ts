@@ -1,1 +1,13 @@
-export {};
+export { convertDisk, manifestPathOf } from './conversion/convert-disk';
+export type { Conversion, ConvertDiskOptions } from './conversion/convert-disk';
+export { ConversionManifest, readManifest } from './conversion/manifest';
+export { revertDisk } from './conversion/revert-disk';
+export type { Reversion, RevertDiskOptions } from './conversion/revert-disk';
+export type { NicMapping } from './conversion/step';
+export { DiskUnusable } from './errors';
+export type { DiskErrorCode } from './errors';
+export { copyDisk } from './copy-disk';
+export type { CopyDiskOptions, DiskCopy } from './copy-disk';
+export { inspectDisk } from './inspect-disk';
+export type { DiskInspection, InspectDiskOptions } from './inspect-disk';
+export type { DiskFormat } from './image/disk-format';

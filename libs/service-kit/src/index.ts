@@ -1,1 +1,15 @@
-export {};
+export { startApp } from './app';
+export type { AppOptions, RunningApp } from './app';
+export { abandonedFailure, failureOf } from './failure';
+export type { CodedFailure } from './failure';
+export { HealthController } from './http/health.controller';
+export { Problem, ProblemDocument, invalidCommand } from './http/problem';
+export { ApiCommand, CommandBody, RequestCause, openApiSchema } from './http/request';
+export { JobQueue } from './jobs';
+export type { Job, JobHandler, JobProgress, JobRun } from './jobs';
+export { createLogger } from './logging';
+export { causeOf, publicRecord } from './publishing';
+export { runService } from './run-service';
+export { SERVICE_CONTEXT } from './service-definition';
+export type { ConsumerSpec, ServiceContext, ServiceDefinition, ServiceParts } from './service-definition';
+export type { Platform } from './service-context';

@@ -1,0 +1,139 @@
+import { tmpdir } from 'node:os';
+import type { HostTools } from '@watari/host-tools';
+import { DiskUnusable } from './errors';
+import { Scratch } from './file-system/scratch';
+import { type Application, readApplications } from './guest/applications';
+import { parseFstab } from './guest/fstab';
+import { type Kernel, readKernels } from './guest/kernels';
+import { type NicRule, readConfiguredNics, readNicRules } from './guest/network-names';
+import { type OpenGuest, openForReading } from './guest/open-guest';
+import { type OperatingSystem, plain, readOperatingSystem } from './guest/operating-system';
+import { type OpenedFile, openReadOnly } from './image/byte-source';
+import { type DiskFormat, readDiskShape } from './image/disk-format';
+import { copyAsRaw } from './image/raw-disk';
+import { BIOS_BOOT_PARTITION, EFI_SYSTEM_PARTITION } from './partitions/gpt';
+import type { PartitionTable } from './partitions/partition-table';
+
+export interface InspectDiskOptions {
+  readonly path: string;
+  /** Found out by the file's first bytes when it is not given. */
+  readonly format?: DiskFormat;
+  readonly tools: HostTools;
+  readonly signal?: AbortSignal;
+}
+
+export interface DiskInspection {
+  readonly hostname?: string;
+  readonly operatingSystem: OperatingSystem;
+  readonly firmware: 'bios' | 'uefi' | 'unknown';
+  readonly partitionTable: PartitionTable['kind'];
+  readonly format: DiskFormat;
+  readonly virtualSizeBytes: number;
+  readonly allocatedBytes: number;
+  readonly partitions: readonly { number: number; sizeBytes: number; content: string }[];
+  readonly rootFileSystem: string;
+  /** Its journal has changes that are not in the files yet; what is told here may be a little old. */
+  readonly fileSystemDirty: boolean;
+  /** What /etc/fstab mounts, by the names that it uses. */
+  readonly mounts: readonly { spec: string; mountPoint: string; type: string }[];
+  readonly kernels: readonly Kernel[];
+  /** The kernel's `root=` in the boot loader's menu. */
+  readonly kernelRoots: readonly string[];
+  readonly nicRules: readonly NicRule[];
+  readonly configuredNics: readonly string[];
+  readonly applications: readonly Application[];
+}
+
+/**
+ * Looks at a server's disk. The image is opened for reading alone, nothing is mounted and nothing of the guest
+ * is run. Rejects with DiskUnusable, whose message says what to do.
+ */
+export async function inspectDisk(options: InspectDiskOptions): Promise<DiskInspection> {
+  const source = await openReadOnly(options.path);
+  try {
+    const shape = await readDiskShape(source, options.format);
+    const scratch = await Scratch.make();
+    try {
+      const about = { ...shape, allocatedBytes: source.allocatedBytes };
+      if (shape.format === 'raw')
+        return { ...about, ...(await look(source, await scratch.link(options.path), scratch, options)) };
+      return { ...about, ...(await lookIntoQcow2(scratch, options)) };
+    } finally {
+      await scratch.remove();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+type Looked = Omit<DiskInspection, 'format' | 'virtualSizeBytes' | 'allocatedBytes'>;
+
+/** The file system tools read raw disks, so a qcow2 one is unpacked for a while. */
+async function lookIntoQcow2(scratch: Scratch, options: InspectDiskOptions): Promise<Looked> {
+  const rawPath = scratch.path();
+  await copyAsRaw({ ...options, sourcePath: options.path, format: 'qcow2', targetPath: rawPath, scratch }).catch(
+    (error: unknown) => {
+      if (!(error instanceof DiskUnusable) || error.code !== 'TARGET_DISK_FULL') throw error;
+      throw new DiskUnusable(
+        error.code,
+        `${error.message} Looking into a qcow2 image needs space in ${tmpdir()}; TMPDIR names another folder.`,
+        { cause: error, canRetry: true },
+      );
+    },
+  );
+  const raw = await openReadOnly(rawPath);
+  try {
+    return await look(raw, rawPath, scratch, options);
+  } finally {
+    await raw.close();
+  }
+}
+
+async function look(
+  disk: OpenedFile,
+  diskPath: string,
+  scratch: Scratch,
+  { tools, signal }: InspectDiskOptions,
+): Promise<Looked> {
+  const guest = await openForReading({ disk, diskPath, tools, scratch, signal });
+  const { tree } = guest;
+  const operatingSystem = await readOperatingSystem(tree);
+  if (!operatingSystem)
+    throw new DiskUnusable(
+      'DISK_NO_OPERATING_SYSTEM',
+      'There is a Linux file system on the disk, but no /etc/os-release that says which system it is. Give the disk that the server starts from.',
+    );
+  const hostname = plain(((await tree.readText('/etc/hostname')) ?? '').split('\n')[0] ?? '', 253);
+  return {
+    ...(hostname && { hostname }),
+    operatingSystem,
+    firmware: firmwareOf(guest),
+    partitionTable: guest.table.kind,
+    partitions: guest.partitions.map(({ partition, content }) => ({
+      number: partition.number,
+      sizeBytes: partition.sizeBytes,
+      content,
+    })),
+    rootFileSystem: guest.rootPartition.content,
+    fileSystemDirty: guest.volumes.some(({ superblock }) => superblock.needsRecovery),
+    mounts: parseFstab((await tree.readText('/etc/fstab')) ?? '').slice(0, 100),
+    kernels: await readKernels(tree, tools, signal),
+    kernelRoots: rootsOf((await tree.readText('/boot/grub/grub.cfg')) ?? ''),
+    nicRules: await readNicRules(tree),
+    configuredNics: await readConfiguredNics(tree),
+    applications: await readApplications(tree),
+  };
+}
+
+function firmwareOf({ table, partitions }: OpenGuest): DiskInspection['firmware'] {
+  const types = partitions.map(({ partition }) => partition.type);
+  if (types.includes(BIOS_BOOT_PARTITION)) return 'bios';
+  if (types.includes(EFI_SYSTEM_PARTITION) || types.includes('ef')) return 'uefi';
+  return table.kind === 'mbr' ? 'bios' : 'unknown';
+}
+
+function rootsOf(grubConfig: string): string[] {
+  const roots = [...grubConfig.matchAll(/^\s*linux\S*\s.*?\sroot=(\S+)/gm)].map(([, root]) => plain(root ?? '', 200));
+  return [...new Set(roots)].slice(0, 20);
+}
+

@@ -1,0 +1,1 @@
+export { InventoryMirror, KnownHost, KnownServer, inventoryMirrorMigration } from './inventory-mirror';
