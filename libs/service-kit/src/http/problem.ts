@@ -68,22 +68,30 @@ export function toProblem(error: unknown): ProblemDocument & Record<string, unkn
     );
   }
   if (error instanceof Rejected) return document(409, error.code, error.message, { details: error.details });
-  if (error instanceof HttpException) {
-    const status = error.getStatus();
-    const code =
-      status === 404
-        ? 'NOT_FOUND'
-        : status === 400
-          ? 'REQUEST_MALFORMED'
-          : status === 413
-            ? 'REQUEST_TOO_LARGE'
-            : 'REQUEST_REFUSED';
-    return document(status, code, error.message);
-  }
+  if (error instanceof HttpException) return refusal(error.getStatus(), error.message);
+  // What reading the request's body fails with has a status, and a message made for the caller.
+  const { statusCode, expose, message } = (error ?? {}) as {
+    statusCode?: unknown;
+    expose?: unknown;
+    message?: unknown;
+  };
+  if (expose === true && typeof statusCode === 'number' && statusCode < 500)
+    return refusal(statusCode, String(message));
   const coded = error as { code?: unknown; message?: unknown; isCallerFault?: unknown } | null;
   if (coded?.isCallerFault === true && typeof coded.code === 'string')
     return document(422, coded.code, String(coded.message));
   return document(500, 'INTERNAL', 'Something failed on our side; the log has the details.');
+}
+
+const REFUSALS: Readonly<Record<number, string>> = {
+  400: 'REQUEST_MALFORMED',
+  404: 'NOT_FOUND',
+  413: 'REQUEST_TOO_LARGE',
+  415: 'REQUEST_TYPE_UNSUPPORTED',
+};
+
+function refusal(status: number, detail: string): ProblemDocument & Record<string, unknown> {
+  return document(status, REFUSALS[status] ?? 'REQUEST_REFUSED', detail);
 }
 
 function document(
