@@ -12,7 +12,14 @@ const report = join(folder, 'jest.json');
 
 const jest = spawnSync(
   process.execPath,
-  [join(root, 'node_modules/jest/bin/jest.js'), '--json', `--outputFile=${report}`, ...process.argv.slice(2)],
+  // Set-up files run outside Jest's own module resolution; the condition makes them take sources, too.
+  [
+    '--conditions=@watari/source',
+    join(root, 'node_modules/jest/bin/jest.js'),
+    '--json',
+    `--outputFile=${report}`,
+    ...process.argv.slice(2),
+  ],
   { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
 );
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { clusterDir } from './cluster';
 import { PostgresUnavailable } from './errors';
-import { FolderLock } from '@watari/process-identity';
+import { FolderInUse, FolderLock } from '@watari/process-identity';
 import { stopOrphan } from './orphan';
 import { type RunningPostgres, startPostgres } from './start-postgres';
 
@@ -113,7 +113,8 @@ export async function removeAbandonedTestServers(): Promise<void> {
       await stopOrphan(clusterDir(dir), () => undefined);
       await rm(dir, { recursive: true, force: true });
     } catch (error) {
-      if (!(error instanceof PostgresUnavailable)) throw error;
+      // Somebody works with it, or what was left of it does not stop: leave it alone.
+      if (!(error instanceof FolderInUse) && !(error instanceof PostgresUnavailable)) throw error;
     }
   }
 }
