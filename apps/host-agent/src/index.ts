@@ -1,1 +1,2 @@
-export {};
+export { AGENT_VERSION, type HostAgent, type HostAgentOptions, startHostAgent } from './agent';
+export { AgentError } from './errors';

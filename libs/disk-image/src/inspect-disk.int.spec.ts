@@ -26,7 +26,8 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const inspect = (path: string, format?: 'raw' | 'qcow2') => inspectDisk({ path, tools, ...(format && { format }) });
+const inspect = (path: string, format?: 'raw' | 'qcow2') =>
+  inspectDisk({ path, tools, ...(format && { format }) });
 const fileOf = async (name: string, content: Buffer): Promise<string> => {
   const path = join(folder, name);
   await writeFile(path, content);
@@ -70,7 +71,10 @@ describe('inspecting a disk', () => {
   });
 
   it('leaves the image as it was, to the byte and to the time', async () => {
-    const digest = async () => createHash('sha256').update(await readFile(server)).digest('hex');
+    const digest = async () =>
+      createHash('sha256')
+        .update(await readFile(server))
+        .digest('hex');
     const before = { digest: await digest(), mtimeMs: (await stat(server)).mtimeMs };
     await inspect(server);
     expect({ digest: await digest(), mtimeMs: (await stat(server)).mtimeMs }).toEqual(before);
@@ -86,7 +90,9 @@ describe('inspecting a disk', () => {
     expect(allocatedBytes).toBeGreaterThan(0);
     expect(raw).toMatchObject(found);
     await truncate(path, Math.floor((await stat(path)).size / 2 / 65536) * 65536);
-    await expect(inspect(path)).rejects.toMatchObject({ code: expect.stringMatching(/^DISK_(DAMAGED|TRUNCATED)$/) });
+    await expect(inspect(path)).rejects.toMatchObject({
+      code: expect.stringMatching(/^DISK_(DAMAGED|TRUNCATED)$/),
+    });
   });
 
   it.each([
@@ -107,28 +113,53 @@ describe('inspecting a disk', () => {
           }),
         ),
     ],
-    ['a LUKS container', 'DISK_ENCRYPTED', () => fileOf('luks', Buffer.concat([Buffer.from('LUKS\xba\xbe\0\x02', 'latin1'), Buffer.alloc(2 ** 20)]))],
+    [
+      'a LUKS container',
+      'DISK_ENCRYPTED',
+      () =>
+        fileOf('luks', Buffer.concat([Buffer.from('LUKS\xba\xbe\0\x02', 'latin1'), Buffer.alloc(2 ** 20)])),
+    ],
     [
       'a disk whose root is encrypted',
       'DISK_ENCRYPTED',
-      () => changed('luks-root', [[ROOT_OFFSET_BYTES, WIPED], [ROOT_OFFSET_BYTES, Buffer.from('LUKS\xba\xbe\0\x02', 'latin1')]]),
+      () =>
+        changed('luks-root', [
+          [ROOT_OFFSET_BYTES, WIPED],
+          [ROOT_OFFSET_BYTES, Buffer.from('LUKS\xba\xbe\0\x02', 'latin1')],
+        ]),
     ],
     [
       'a disk whose root is on XFS',
       'DISK_FILE_SYSTEM_UNSUPPORTED',
-      () => changed('xfs-root', [[ROOT_OFFSET_BYTES, WIPED], [ROOT_OFFSET_BYTES, Buffer.from('XFSB')]]),
+      () =>
+        changed('xfs-root', [
+          [ROOT_OFFSET_BYTES, WIPED],
+          [ROOT_OFFSET_BYTES, Buffer.from('XFSB')],
+        ]),
     ],
     [
       'a disk whose root is on LVM',
       'DISK_FILE_SYSTEM_UNSUPPORTED',
-      () => changed('lvm-root', [[ROOT_OFFSET_BYTES, WIPED], [ROOT_OFFSET_BYTES + 512, Buffer.from('LABELONE')]]),
+      () =>
+        changed('lvm-root', [
+          [ROOT_OFFSET_BYTES, WIPED],
+          [ROOT_OFFSET_BYTES + 512, Buffer.from('LABELONE')],
+        ]),
     ],
     [
       'a disk whose /boot is on btrfs',
       'DISK_FILE_SYSTEM_UNSUPPORTED',
-      () => changed('btrfs-boot', [[BOOT_OFFSET_BYTES, WIPED], [BOOT_OFFSET_BYTES + 0x10040, Buffer.from('_BHRfS_M')]]),
+      () =>
+        changed('btrfs-boot', [
+          [BOOT_OFFSET_BYTES, WIPED],
+          [BOOT_OFFSET_BYTES + 0x10040, Buffer.from('_BHRfS_M')],
+        ]),
     ],
-    ['a disk without a root', 'DISK_NO_OPERATING_SYSTEM', () => changed('no-root', [[ROOT_OFFSET_BYTES, WIPED]])],
+    [
+      'a disk without a root',
+      'DISK_NO_OPERATING_SYSTEM',
+      () => changed('no-root', [[ROOT_OFFSET_BYTES, WIPED]]),
+    ],
     [
       'a disk that is cut off',
       'DISK_TRUNCATED',

@@ -71,16 +71,20 @@ type Looked = Omit<DiskInspection, 'format' | 'virtualSizeBytes' | 'allocatedByt
 /** The file system tools read raw disks, so a qcow2 one is unpacked for a while. */
 async function lookIntoQcow2(scratch: Scratch, options: InspectDiskOptions): Promise<Looked> {
   const rawPath = scratch.path();
-  await copyAsRaw({ ...options, sourcePath: options.path, format: 'qcow2', targetPath: rawPath, scratch }).catch(
-    (error: unknown) => {
-      if (!(error instanceof DiskUnusable) || error.code !== 'TARGET_DISK_FULL') throw error;
-      throw new DiskUnusable(
-        error.code,
-        `${error.message} Looking into a qcow2 image needs space in ${tmpdir()}; TMPDIR names another folder.`,
-        { cause: error, canRetry: true },
-      );
-    },
-  );
+  await copyAsRaw({
+    ...options,
+    sourcePath: options.path,
+    format: 'qcow2',
+    targetPath: rawPath,
+    scratch,
+  }).catch((error: unknown) => {
+    if (!(error instanceof DiskUnusable) || error.code !== 'TARGET_DISK_FULL') throw error;
+    throw new DiskUnusable(
+      error.code,
+      `${error.message} Looking into a qcow2 image needs space in ${tmpdir()}; TMPDIR names another folder.`,
+      { cause: error, canRetry: true },
+    );
+  });
   const raw = await openReadOnly(rawPath);
   try {
     return await look(raw, rawPath, scratch, options);
@@ -133,7 +137,8 @@ function firmwareOf({ table, partitions }: OpenGuest): DiskInspection['firmware'
 }
 
 function rootsOf(grubConfig: string): string[] {
-  const roots = [...grubConfig.matchAll(/^\s*linux\S*\s.*?\sroot=(\S+)/gm)].map(([, root]) => plain(root ?? '', 200));
+  const roots = [...grubConfig.matchAll(/^\s*linux\S*\s.*?\sroot=(\S+)/gm)].map(([, root]) =>
+    plain(root ?? '', 200),
+  );
   return [...new Set(roots)].slice(0, 20);
 }
-

@@ -33,7 +33,7 @@ export async function deliver(
   yielded: AbortSignal,
 ): Promise<boolean> {
   const { signal, topic, partition } = batch;
-  const over = AbortSignal.any([signal, yielded]);
+  const isOver = () => signal.aborted || yielded.aborted;
   const heartbeat = async (): Promise<void> => {
     if (signal.aborted) {
       throw new BusError('BUS_OWNERSHIP_LOST', `${topic}/${partition} is no longer owned by this consumer.`);
@@ -42,16 +42,17 @@ export async function deliver(
   for (let failures = 0; ;) {
     await slots.take();
     try {
-      if (over.aborted) return false;
+      if (isOver()) return false;
       await onBatch({ ...batch, heartbeat });
       return true;
     } catch (error) {
       failures += 1;
-      onError?.(error);
+      // One that was told to give up, and did, is no trouble.
+      if (!isOver()) onError?.(error);
     } finally {
       slots.give();
     }
-    await pause(backoffMs(REDELIVERY, failures), over);
+    await pause(backoffMs(REDELIVERY, failures), AbortSignal.any([signal, yielded]));
   }
 }
 

@@ -23,3 +23,8 @@ export class BusError extends Error {
     this.canRetry = code === 'BUS_UNAVAILABLE' || code === 'BUS_OWNERSHIP_LOST';
   }
 }
+
+/** What an error says of itself; anything may be thrown, so it may say nothing. */
+export function markedOn(error: unknown): { readonly code?: unknown; readonly canRetry?: unknown } {
+  return typeof error === 'object' && error !== null ? error : {};
+}

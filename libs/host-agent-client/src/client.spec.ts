@@ -17,6 +17,7 @@ const HEALTH = {
   accelerator: 'tcg',
   dataAddress: { host: '127.0.0.1', port: 1 },
   guests: 0,
+  host: { cpuSockets: 1, cpuCores: 2, memoryMiB: 4096 },
 };
 
 describe('host agent client', () => {

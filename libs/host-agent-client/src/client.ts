@@ -14,6 +14,8 @@ import { HostAgentError } from './errors';
 import {
   type AgentHealth,
   AgentHealthSchema,
+  type MoveOwnership,
+  MoveOwnershipSchema,
   type MoveRequest,
   type MoveStatus,
   MoveStatusSchema,
@@ -56,6 +58,8 @@ export interface HostAgentClient {
   switchOver(moveId: string): Promise<MoveStatus>;
   /** MOVE_PAST_RETURN once the target may be running. */
   cancelMove(moveId: string): Promise<MoveStatus>;
+  /** Asked by the agent at the other end of a move, after one of them was away. MOVE_UNKNOWN for a stranger's. */
+  moveOwnership(moveId: string): Promise<MoveOwnership>;
   checkStorage(request: StorageCheckRequest): Promise<StorageCheckResult>;
   /** Drops idle connections. */
   close(): void;
@@ -132,6 +136,7 @@ export function createHostAgentClient(options: HostAgentClientOptions): HostAgen
         undefined,
         Math.max(timeoutMs, 60_000),
       ),
+    moveOwnership: (moveId) => ask(MoveOwnershipSchema, 'GET', `/moves/${segment(moveId)}/ownership`),
     checkStorage: (request) => ask(StorageCheckResultSchema, 'POST', '/storage-checks', request),
     close: () => channel.close(),
   };

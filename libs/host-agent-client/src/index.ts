@@ -31,6 +31,8 @@ export {
   AgentHealthSchema,
   isMoveOver,
   MOVE_STATES,
+  type MoveOwnership,
+  MoveOwnershipSchema,
   type MoveRequest,
   MoveRequestSchema,
   type MoveState,

@@ -16,6 +16,13 @@ export const AgentHealthSchema = z.object({
   dataAddress: AddressSchema,
   /** How many guests this agent answers for, in whatever state. */
   guests: z.int().nonnegative(),
+  /** What the host offers; licences are counted by sockets and cores. */
+  host: z.object({
+    cpuSockets: z.int().positive(),
+    /** Physical cores, over all sockets. */
+    cpuCores: z.int().positive(),
+    memoryMiB: z.int().positive(),
+  }),
 });
 export type AgentHealth = z.infer<typeof AgentHealthSchema>;
 
@@ -91,6 +98,29 @@ export type MoveStatus = z.infer<typeof MoveStatusSchema>;
 export function isMoveOver(state: MoveState): boolean {
   return state === 'completed' || state === 'cancelled' || state === 'failed';
 }
+
+/**
+ * Who may run the guest of a move, as one agent knows it. `kept`, `handed-over` and `undecided` are a source's
+ * answers, the others a target's: `waiting` has the guest loaded and paused, `discarded` swears never to run it.
+ */
+export const OWNERSHIP_STANDINGS = [
+  'kept',
+  'handed-over',
+  'undecided',
+  'owned',
+  'waiting',
+  'discarded',
+] as const;
+export const MoveOwnershipSchema = z.object({
+  moveId: IdSchema,
+  agentId: IdSchema,
+  standing: z.enum(OWNERSHIP_STANDINGS),
+  /** The guest's forwards, once a target owns it. */
+  forwards: z.array(ForwardSchema).max(256).optional(),
+  /** When the target's guest resumed, by its host's clock; ISO 8601 with microseconds. */
+  resumedAt: z.string().max(40).optional(),
+});
+export type MoveOwnership = z.infer<typeof MoveOwnershipSchema>;
 
 export const StorageCheckRequestSchema = z.strictObject({
   diskPath: z.string().min(2).max(4_000).regex(/^\//, 'must be an absolute path'),

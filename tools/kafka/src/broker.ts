@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, mkdtemp, open, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -116,11 +116,11 @@ async function startOwn(
     const settingsPath = join(dataDir, 'server.properties');
     const logFolder = join(dataDir, 'log');
     await writeFile(settingsPath, serverSettings({ port, controllerPort, logFolder }));
-    await formatOnce(java, libs, settingsPath, logFolder);
+    const clusterId = await formatOnce(java, libs, settingsPath, logFolder);
     onProgress?.(`starting Apache Kafka ${KAFKA_VERSION}`);
     const child = await spawnBroker(java, libs, dataDir);
     try {
-      await untilReady(child, port, dataDir, signal);
+      await untilReady(child, { port, clusterId, dataDir, signal });
       return { child, port };
     } catch (error) {
       if (child.pid !== undefined) await stopBroker(child.pid);
@@ -130,14 +130,16 @@ async function startOwn(
   }
 }
 
-/** Names the folder as a Kafka cluster's, the first time. */
-async function formatOnce(java: string, libs: string, settingsPath: string, logFolder: string): Promise<void> {
-  const isFormatted = await access(join(logFolder, 'meta.properties')).then(
-    () => true,
-    () => false,
-  );
-  if (isFormatted) return;
-  // Kafka's own form of a cluster id: 16 bytes in base64url, which must not begin with a dash.
+/** Names the folder as a Kafka cluster's, the first time. The answer is the cluster's id. */
+async function formatOnce(
+  java: string,
+  libs: string,
+  settingsPath: string,
+  logFolder: string,
+): Promise<string> {
+  const known = await clusterIdOf(logFolder);
+  if (known !== undefined) return known;
+  // Kafka's own form of an id: 16 bytes in base64url, which must not begin with a dash.
   const clusterId = `w${randomBytes(16).toString('base64url').slice(1)}`;
   try {
     await runProgram(
@@ -148,6 +150,12 @@ async function formatOnce(java: string, libs: string, settingsPath: string, logF
   } catch (error) {
     throw startFailed(`its data folder could not be made ready: ${(error as Error).message}`, error);
   }
+  return (await clusterIdOf(logFolder)) ?? clusterId;
+}
+
+async function clusterIdOf(logFolder: string): Promise<string | undefined> {
+  const text = await readFile(join(logFolder, 'meta.properties'), 'utf8').catch(() => '');
+  return /^cluster\.id=(.+)$/m.exec(text)?.[1]?.trim();
 }
 
 async function spawnBroker(java: string, libs: string, dataDir: string): Promise<ChildProcess> {
@@ -173,24 +181,29 @@ async function spawnBroker(java: string, libs: string, dataDir: string): Promise
 
 async function untilReady(
   child: ChildProcess,
-  port: number,
-  dataDir: string,
-  signal: AbortSignal | undefined,
+  {
+    port,
+    clusterId,
+    dataDir,
+    signal,
+  }: { port: number; clusterId: string; dataDir: string; signal?: AbortSignal },
 ): Promise<void> {
   let gone: string | undefined;
+  let failure: unknown;
   child.once('error', (error) => (gone = error.message));
   child.once('exit', (code, killedBy) => (gone = `it ended with ${killedBy ?? `status ${code}`}`));
-  for (const until = Date.now() + READY_MS; ; ) {
+  for (const until = Date.now() + READY_MS; ;) {
     signal?.throwIfAborted();
     if (gone !== undefined) throw startFailed(`${gone}: ${await logTail(dataDir)}`);
     try {
-      await ask([`127.0.0.1:${port}`], 2000);
-      return;
+      // Another broker may answer there, while ours finds its port taken.
+      if ((await ask([`127.0.0.1:${port}`], 2000)) === clusterId) return;
     } catch (error) {
-      if (Date.now() > until)
-        throw startFailed(`it did not answer within ${READY_MS / 1000} s: ${await logTail(dataDir)}`, error);
-      await sleep(100);
+      failure = error;
     }
+    if (Date.now() > until)
+      throw startFailed(`it did not answer within ${READY_MS / 1000} s: ${await logTail(dataDir)}`, failure);
+    await sleep(100);
   }
 }
 
@@ -218,8 +231,8 @@ function ownBroker(
   };
 }
 
-/** Rejects unless a broker answers as one that has a controller. */
-async function ask(brokers: readonly string[], timeoutMs: number): Promise<void> {
+/** The id of the cluster that answers; rejects while there is none, or it has no broker yet. */
+async function ask(brokers: readonly string[], timeoutMs: number): Promise<string> {
   const kafka = new Kafka({
     brokers: [...brokers],
     clientId: 'watari-kafka-dev',
@@ -231,8 +244,9 @@ async function ask(brokers: readonly string[], timeoutMs: number): Promise<void>
   const admin = kafka.admin();
   try {
     await admin.connect();
-    const { brokers: found } = await admin.describeCluster();
+    const { brokers: found, clusterId } = await admin.describeCluster();
     if (found.length === 0) throw new Error('the cluster has no broker yet');
+    return clusterId;
   } finally {
     await admin.disconnect();
   }
@@ -260,7 +274,10 @@ function logPath(dataDir: string): string {
 }
 
 async function logTail(dataDir: string): Promise<string> {
-  return (await readFile(logPath(dataDir), 'utf8').catch(() => '')).slice(-LOG_TAIL_LETTERS).trim() || 'its log is empty';
+  return (
+    (await readFile(logPath(dataDir), 'utf8').catch(() => '')).slice(-LOG_TAIL_LETTERS).trim() ||
+    'its log is empty'
+  );
 }
 
 function startFailed(why: string, cause?: unknown): KafkaUnavailable {

@@ -2,7 +2,7 @@ import { readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FolderInUse, FolderLock, isAlive, processesIn } from '@watari/process-identity';
+import { FolderInUse, FolderLock, processStartTime, processesIn } from '@watari/process-identity';
 
 /** Folders of brokers that were started without a data folder of their own. */
 export const TEMPORARY_PREFIX = 'watari-kafka-';
@@ -16,8 +16,9 @@ export async function stopBroker(pid: number): Promise<void> {
     ['SIGKILL', KILL_MS],
   ] as const) {
     if (!send(pid, signal)) return;
-    for (const until = Date.now() + patienceMs; Date.now() < until; ) {
-      if (!isAlive(pid)) return;
+    for (const until = Date.now() + patienceMs; Date.now() < until;) {
+      // A zombie that nobody reaps is gone too.
+      if ((await processStartTime(pid)) === undefined) return;
       await sleep(20);
     }
   }

@@ -25,7 +25,8 @@ function readArguments() {
       help: { type: 'boolean', short: 'h' },
     },
   });
-  if (values.port !== undefined && !/^[1-9]\d{0,4}$/.test(values.port)) throw new Error('--port takes 1 to 65535.');
+  if (values.port !== undefined && !/^[1-9]\d{0,4}$/.test(values.port))
+    throw new Error('--port takes 1 to 65535.');
   return values;
 }
 

@@ -11,7 +11,12 @@ const INSTALL_MAVEN = 'Install it, such as with: apt-get install maven';
 /** The Java program of JAVA_HOME or PATH. Throws KafkaUnavailable when there is none that Kafka takes. */
 export async function findJava(env: NodeJS.ProcessEnv): Promise<string> {
   const java = await findProgram('java', env, env['JAVA_HOME']);
-  if (!java) throw new KafkaUnavailable('JAVA_MISSING', 'Kafka needs Java, and there is no java program.', INSTALL_JAVA);
+  if (!java)
+    throw new KafkaUnavailable(
+      'JAVA_MISSING',
+      'Kafka needs Java, and there is no java program.',
+      INSTALL_JAVA,
+    );
   const { stdout, stderr } = await runProgram(java, ['-version']);
   const version = /version "(?:1\.)?(\d+)/.exec(`${stderr}${stdout.toString()}`)?.[1];
   if (Number(version ?? 0) < JAVA_MAJOR_MIN) {

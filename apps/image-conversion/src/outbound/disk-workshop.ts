@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { convertDisk, copyDisk, manifestPathOf } from '@watari/disk-image';
 import type { HostTools } from '@watari/host-tools';
@@ -53,7 +53,9 @@ export function createDiskWorkshop(dataFolder: string, tools: HostTools): DiskWo
       return { disk, manifestPath, steps, mac: converted };
     },
     discard: async (migrationId, what) => {
-      await removeDisk(join(folderOf(migrationId), what === 'copy' ? REPLICA : CLONE));
+      const folder = folderOf(migrationId);
+      await removeDisk(join(folder, what === 'copy' ? REPLICA : CLONE));
+      await removeIfEmpty(folder);
     },
   };
 }
@@ -61,4 +63,13 @@ export function createDiskWorkshop(dataFolder: string, tools: HostTools): DiskWo
 async function removeDisk(path: string): Promise<void> {
   for (const name of [path, `${path}.partial`, `${path}.partial.partition`, manifestPathOf(path)])
     await rm(name, { force: true });
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  try {
+    await rmdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'ENOENT') throw error;
+  }
 }

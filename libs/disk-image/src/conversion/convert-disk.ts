@@ -26,7 +26,7 @@ export interface ConvertDiskOptions {
   /** A file that is not there yet. It becomes a raw disk; beside it `<targetPath>.manifest.json` appears. */
   readonly targetPath: string;
   readonly target: 'kvm-virtio';
-  /** Default: the addresses that the guest's own rules name, kept as they are. */
+  /** Addresses that change. The others that the guest's own rules name are kept as they are. */
   readonly nics?: readonly NicMapping[];
   readonly tools: HostTools;
   readonly onProgress?: (text: string, fraction: number) => void;
@@ -71,7 +71,8 @@ export async function convertDisk(options: ConvertDiskOptions): Promise<Conversi
   const scratch = await Scratch.make();
   try {
     // Left by a run that was killed: without the disk none of them counts.
-    for (const path of [partialPath, `${partialPath}.partition`, manifestPath]) await rm(path, { force: true });
+    for (const path of [partialPath, `${partialPath}.partition`, manifestPath])
+      await rm(path, { force: true });
     onProgress('cloning the disk', 0);
     await copyAsRaw({
       ...options,
@@ -109,7 +110,7 @@ async function adjust(
 ): Promise<{ manifest: ConversionManifest; mac: string }> {
   const guest = new EditableGuest(opened.tree);
   const uuid = opened.rootPartition.uuid ?? '';
-  const nics = given ?? (await defaultNics(opened, uuid));
+  const nics = await allNics(opened, given ?? [], uuid);
   const devices = await readDeviceNames(opened.tree, opened.partitions);
   const steps: { name: string; summary: string }[] = [];
   for (const [index, { step, text }] of STEPS.entries()) {
@@ -131,10 +132,17 @@ async function adjust(
   return { manifest, mac: nics[0]?.newMac ?? addressFrom(uuid) };
 }
 
-/** The addresses that the guest binds names to; else one of our own, the same for the same disk. */
-async function defaultNics(opened: OpenGuest<EditableVolume>, uuid: string): Promise<NicMapping[]> {
-  const macs = (await readNicRules(opened.tree)).map(({ mac }) => mac);
-  return (macs.length > 0 ? macs : [addressFrom(uuid)]).map((mac) => ({ oldMac: mac, newMac: mac }));
+/** What was given, and the other addresses that the guest binds names to; else one of our own, the same for the same disk. */
+async function allNics(
+  opened: OpenGuest<EditableVolume>,
+  given: readonly NicMapping[],
+  uuid: string,
+): Promise<NicMapping[]> {
+  const isGiven = (mac: string): boolean => given.some(({ oldMac }) => oldMac === mac);
+  const others = (await readNicRules(opened.tree)).map(({ mac }) => mac).filter((mac) => !isGiven(mac));
+  const nics = [...given, ...others.map((mac) => ({ oldMac: mac, newMac: mac }))];
+  const own = addressFrom(uuid);
+  return nics.length > 0 ? nics : [{ oldMac: own, newMac: own }];
 }
 
 /** An address below the prefix that QEMU uses. */

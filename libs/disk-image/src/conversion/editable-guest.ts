@@ -30,7 +30,8 @@ export class EditableGuest {
       await this.create(path, content);
       return true;
     }
-    const before = found.entry.kind === 'file' ? await found.volume.read(found.entry, TEXT_BYTES_MAX) : undefined;
+    const before =
+      found.entry.kind === 'file' ? await found.volume.read(found.entry, TEXT_BYTES_MAX) : undefined;
     if (!before) throw unreadable(path);
     if (before.equals(content)) return false;
     await this.replace(found, before, content, 'replaced');
@@ -40,9 +41,11 @@ export class EditableGuest {
   /** Puts bytes at the end of a file, on a multiple of four. */
   async append(path: string, bytes: Buffer): Promise<void> {
     const found = await this.tree.find(path);
-    const before = found?.entry.kind === 'file' ? await found.volume.read(found.entry, INITRAMFS_BYTES_MAX) : undefined;
+    const before =
+      found?.entry.kind === 'file' ? await found.volume.read(found.entry, INITRAMFS_BYTES_MAX) : undefined;
     if (!found || !before) throw unreadable(path);
-    const gapBytes = (APPEND_ALIGNMENT_BYTES - (before.length % APPEND_ALIGNMENT_BYTES)) % APPEND_ALIGNMENT_BYTES;
+    const gapBytes =
+      (APPEND_ALIGNMENT_BYTES - (before.length % APPEND_ALIGNMENT_BYTES)) % APPEND_ALIGNMENT_BYTES;
     await this.replace(found, before, Buffer.concat([before, Buffer.alloc(gapBytes), bytes]), 'appended');
   }
 
@@ -100,7 +103,14 @@ export class EditableGuest {
   private async create(path: string, content: Buffer): Promise<void> {
     const folder = await this.folder(path.slice(0, path.lastIndexOf('/')) || '/');
     const name = path.slice(path.lastIndexOf('/') + 1);
-    await folder.volume.create({ parentInode: folder.entry.inode, name, content, mode: FILE_MODE, uid: 0, gid: 0 });
+    await folder.volume.create({
+      parentInode: folder.entry.inode,
+      name,
+      content,
+      mode: FILE_MODE,
+      uid: 0,
+      gid: 0,
+    });
     const real = `${folder.path === '/' ? '' : folder.path}/${name}`;
     this.originals.set(real, { kind: 'created' });
     this.current.set(real, content);
@@ -121,7 +131,11 @@ export class EditableGuest {
 }
 
 function copyOf(attributes: InodeAttributes): Extract<Change, { kind: 'replaced' }>['attributes'] {
-  return { ...attributes, times: { ...attributes.times }, xattrs: attributes.xattrs.map((xattr) => ({ ...xattr })) };
+  return {
+    ...attributes,
+    times: { ...attributes.times },
+    xattrs: attributes.xattrs.map((xattr) => ({ ...xattr })),
+  };
 }
 
 function unreadable(path: string): DiskUnusable {

@@ -16,7 +16,10 @@ const attributes = z.object({
   times: z.object({ mtime: time, atime: time }),
   xattrs: z
     .array(
-      z.object({ name: z.string().regex(/^[a-z]+\.[A-Za-z0-9_.-]{1,200}$/), valueBase64: z.base64().max(100_000) }),
+      z.object({
+        name: z.string().regex(/^[a-z]+\.[A-Za-z0-9_.-]{1,200}$/),
+        valueBase64: z.base64().max(100_000),
+      }),
     )
     .max(32),
 });
@@ -29,7 +32,15 @@ const Change = z.discriminatedUnion('kind', [
     beforeBase64: z.base64().max(2 * 1024 * 1024),
     afterSha256: sha256,
     /** For a file that was changed since: the lines that were replaced, and by what. */
-    lines: z.array(z.object({ before: z.string().nullable(), after: z.string().nullable() })).max(20_000),
+    lines: z
+      .array(
+        z.object({
+          before: z.string().nullable(),
+          after: z.string().nullable(),
+          follows: z.string().nullable(),
+        }),
+      )
+      .max(100_000),
   }),
   z.object({ kind: z.literal('created'), path, afterSha256: sha256 }),
   z.object({ kind: z.literal('directory-made'), path }),

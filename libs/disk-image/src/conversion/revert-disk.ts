@@ -111,13 +111,17 @@ async function restore(tree: GuestTree<EditableVolume>, change: Change): Promise
   };
   switch (change.kind) {
     case 'created':
-      if (!isUntouched) return { kind: 'left', remark: 'was made by the conversion, but changed since; it stays' };
+      if (!isUntouched)
+        return { kind: 'left', remark: 'was made by the conversion, but changed since; it stays' };
       await volume.remove(parentInode, entry);
       return { kind: 'restored' };
     case 'appended': {
       const original = current.subarray(0, change.originalBytes);
       if (sha256Of(original) !== change.originalSha256)
-        return { kind: 'left', remark: 'was made anew since; it has the physical drivers that the guest lists' };
+        return {
+          kind: 'left',
+          remark: 'was made anew since; it has the physical drivers that the guest lists',
+        };
       await put(original);
       return { kind: 'restored' };
     }
@@ -128,14 +132,18 @@ async function restore(tree: GuestTree<EditableVolume>, change: Change): Promise
       }
       const { text, missing } = undoLines(current.toString('utf8'), change.lines);
       await put(Buffer.from(text));
-      const remark = missing.length > 0 ? `changed since; no more there: ${missing.slice(0, 5).join(' | ')}` : undefined;
+      const remark =
+        missing.length > 0 ? `changed since; no more there: ${missing.slice(0, 5).join(' | ')}` : undefined;
       return { kind: 'merged', ...(remark && { remark }) };
     }
   }
 }
 
 /** A file that we replaced and that somebody removed since was wanted by the physical server. */
-async function putBack(tree: GuestTree<EditableVolume>, change: Extract<Change, { kind: 'replaced' }>): Promise<Outcome> {
+async function putBack(
+  tree: GuestTree<EditableVolume>,
+  change: Extract<Change, { kind: 'replaced' }>,
+): Promise<Outcome> {
   const slash = change.path.lastIndexOf('/');
   const folder = await tree.find(change.path.slice(0, slash) || '/');
   if (folder?.entry.kind !== 'directory') return { kind: 'left', remark: 'its folder is not there any more' };

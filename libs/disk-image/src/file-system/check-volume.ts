@@ -51,7 +51,10 @@ async function mend(path: string, place: VolumePlace, { tools, signal }: CheckOp
 }
 
 /** Rejects with DISK_DAMAGED where the file system is not whole. Changes nothing. */
-export async function expectWhole(place: VolumePlace, { tools, scratch, signal }: CheckOptions): Promise<void> {
+export async function expectWhole(
+  place: VolumePlace,
+  { tools, scratch, signal }: CheckOptions,
+): Promise<void> {
   const device = deviceOf(await scratch.link(place.diskPath), place.offsetBytes);
   const { status, stdout } = await tools.run('e2fsck', ['-f', '-n', device], {
     okStatuses: [0, 1, 2, 3, 4, 5, 6, 7, 8, 12],
@@ -88,7 +91,7 @@ async function copyDifferences(
     const isNew = (await target.stat()).size === 0;
     if (isNew) await target.truncate(sizeBytes);
     const [wanted, present] = [Buffer.alloc(CHUNK_BYTES), Buffer.alloc(CHUNK_BYTES)];
-    for (let done = 0; done < sizeBytes; ) {
+    for (let done = 0; done < sizeBytes;) {
       signal?.throwIfAborted();
       const length = Math.min(CHUNK_BYTES, sizeBytes - done);
       const { bytesRead } = await source.read(wanted, 0, length, sourceOffset + done);

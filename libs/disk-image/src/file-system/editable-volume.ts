@@ -110,7 +110,8 @@ export class EditableVolume extends ExtVolume {
   private async expectSpace(bytes: number): Promise<void> {
     const { tools, signal } = this.options;
     const { stdout } = await tools.run('dumpe2fs', ['-h', this.device], { signal });
-    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)$`, 'm').exec(stdout.toString())?.[1]);
+    const field = (name: string): number =>
+      Number(new RegExp(`^${name}:\\s+(\\d+)$`, 'm').exec(stdout.toString())?.[1]);
     const freeBytes = field('Free blocks') * this.superblock.blockBytes;
     const blockBytes = Math.ceil(bytes / this.superblock.blockBytes + 8) * this.superblock.blockBytes;
     if (freeBytes < blockBytes || field('Free inodes') < 1)

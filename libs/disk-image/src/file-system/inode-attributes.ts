@@ -23,7 +23,9 @@ export function parseInode(
   const mtime = timeOf(text, 'mtime');
   const atime = timeOf(text, 'atime');
   if (!head || !owner || !links || !mtime || !atime) return undefined;
-  const names = [...text.matchAll(/^ {2}([a-z]+\.[A-Za-z0-9_.-]{1,200}) \(\d+\)/gm)].map(([, name]) => name ?? '');
+  const names = [...text.matchAll(/^ {2}([a-z]+\.[A-Za-z0-9_.-]{1,200}) \(\d+\)/gm)].map(
+    ([, name]) => name ?? '',
+  );
   return {
     attributes: {
       mode: parseInt(head[1] ?? '0', 8),
@@ -39,7 +41,8 @@ export function parseInode(
 }
 
 function timeOf(text: string, field: string): { seconds: number; extra?: number } | undefined {
-  const [, seconds, extra] = new RegExp(`^ ?${field}: 0x([0-9a-f]+)(?::([0-9a-f]+))? --`, 'm').exec(text) ?? [];
+  const [, seconds, extra] =
+    new RegExp(`^ ?${field}: 0x([0-9a-f]+)(?::([0-9a-f]+))? --`, 'm').exec(text) ?? [];
   if (seconds === undefined) return undefined;
   return { seconds: parseInt(seconds, 16), ...(extra !== undefined && { extra: parseInt(extra, 16) }) };
 }

@@ -1,9 +1,23 @@
 import { type ByteSource, readIfThere } from '../image/byte-source';
 
 export type ContentKind =
-  | 'ext2' | 'ext3' | 'ext4'
-  | 'xfs' | 'btrfs' | 'ntfs' | 'vfat' | 'f2fs' | 'reiserfs' | 'iso9660' | 'squashfs'
-  | 'swap' | 'luks' | 'bitlocker' | 'lvm' | 'md-raid' | 'zfs'
+  | 'ext2'
+  | 'ext3'
+  | 'ext4'
+  | 'xfs'
+  | 'btrfs'
+  | 'ntfs'
+  | 'vfat'
+  | 'f2fs'
+  | 'reiserfs'
+  | 'iso9660'
+  | 'squashfs'
+  | 'swap'
+  | 'luks'
+  | 'bitlocker'
+  | 'lvm'
+  | 'md-raid'
+  | 'zfs'
   | 'unknown';
 
 interface Signature {

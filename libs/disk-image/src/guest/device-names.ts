@@ -4,27 +4,31 @@ import type { GuestTree } from './guest-tree';
 
 /** Turns names that depend on the disk's controller into names that stay. */
 export interface DeviceNames {
-  /** `UUID=…` for a partition of the moved disk; undefined where a name stays as it is, or means another disk. */
-  stable(spec: string): string | undefined;
+  /**
+   * `UUID=…` for a partition of the moved disk; undefined where a name stays as it is, means another disk, or
+   * what is on the partition is not of the type that is expected there.
+   */
+  stable(spec: string, expectedType?: string): string | undefined;
   /** Whether it names a disk that is not moved. */
   isOtherDisk(spec: string): boolean;
 }
 
-/** The disk is the one that the root is on by its old name; where none says so, the only one that is named. */
+/** What Linux calls the only disk of a machine. */
+const FIRST_DISKS = ['sda', 'hda', 'vda', 'xvda', 'nvme0n1', 'mmcblk0'];
+
+/** The moved disk is the one that the root is on by its old name; where nothing says so, the first one. */
 export async function readDeviceNames(
   tree: GuestTree,
   partitions: readonly IdentifiedPartition[],
 ): Promise<DeviceNames> {
   const fstab = parseFstab((await tree.readText('/etc/fstab')) ?? '');
   const grub = (await tree.readText('/boot/grub/grub.cfg')) ?? '';
-  const roots = [...grub.matchAll(/\sroot=(\S+)/g)].map(([, root]) => root ?? '');
-  const rootSpecs = [...fstab.filter(({ mountPoint }) => mountPoint === '/').map(({ spec }) => spec), ...roots];
-  const allSpecs = [...rootSpecs, ...fstab.map(({ spec }) => spec)];
-  const disksOf = (specs: readonly string[]): Set<string> =>
-    new Set(specs.flatMap((spec) => parseDeviceName(spec)?.disk ?? []));
-  const [rootDisks, allDisks] = [disksOf(rootSpecs), disksOf(allSpecs)];
-  const disks = rootDisks.size > 0 ? rootDisks : allDisks.size === 1 ? allDisks : new Set<string>();
-  return deviceNames(partitions, disks);
+  const specs = [
+    ...fstab.filter(({ mountPoint }) => mountPoint === '/').map(({ spec }) => spec),
+    ...[...grub.matchAll(/\sroot=(\S+)/g)].map(([, root]) => root ?? ''),
+  ];
+  const disks = specs.flatMap((spec) => parseDeviceName(spec)?.disk ?? []);
+  return deviceNames(partitions, new Set(disks.length > 0 ? disks : FIRST_DISKS));
 }
 
 export function deviceNames(
@@ -33,15 +37,20 @@ export function deviceNames(
 ): DeviceNames {
   const isOtherDisk = (spec: string): boolean => {
     const device = parseDeviceName(spec);
-    return device !== undefined && movedDisks.size > 0 && !movedDisks.has(device.disk);
+    return device !== undefined && !movedDisks.has(device.disk);
   };
   return {
     isOtherDisk,
-    stable: (spec) => {
+    stable: (spec, expectedType) => {
       const device = parseDeviceName(spec);
       if (!device || isOtherDisk(spec)) return undefined;
       const found = partitions.find(({ partition }) => partition.number === device.partitionNumber);
-      return found && stableName(found);
+      return found && isOfType(found, expectedType) ? stableName(found) : undefined;
     },
   };
+}
+
+function isOfType({ content }: IdentifiedPartition, type: string | undefined): boolean {
+  if (type === 'swap') return content === 'swap';
+  return type === undefined || !/^ext[234]$/.test(type) || /^ext[234]$/.test(content);
 }

@@ -31,9 +31,18 @@ export function parseKernelModules(dep: string, builtin: string): KernelModules 
     const path = line.slice(0, colon);
     if (!isModulePath(path)) continue;
     paths.set(moduleName(path), path);
-    dependencies.set(path, line.slice(colon + 1).split(' ').filter(isModulePath));
+    dependencies.set(
+      path,
+      line
+        .slice(colon + 1)
+        .split(' ')
+        .filter(isModulePath),
+    );
   }
-  const names = builtin.split('\n').slice(0, MODULES_MAX).filter((line) => line !== '');
+  const names = builtin
+    .split('\n')
+    .slice(0, MODULES_MAX)
+    .filter((line) => line !== '');
   return { paths, dependencies, builtin: new Set(names.map(moduleName)) };
 }
 

@@ -34,7 +34,9 @@ export async function listKernels(tree: GuestTree): Promise<KernelFiles[]> {
     .map((name) => name.slice('vmlinuz-'.length))
     .filter((version) => VERSION.test(version));
   return versions.slice(0, KERNELS_MAX).map((version) => {
-    const initramfs = [`initrd.img-${version}`, `initramfs-${version}.img`].find((name) => names.includes(name));
+    const initramfs = [`initrd.img-${version}`, `initramfs-${version}.img`].find((name) =>
+      names.includes(name),
+    );
     return {
       version,
       imagePath: `/boot/vmlinuz-${version}`,
@@ -44,7 +46,11 @@ export async function listKernels(tree: GuestTree): Promise<KernelFiles[]> {
 }
 
 /** Looks into the initramfs of every kernel. */
-export async function readKernels(tree: GuestTree, tools: HostTools, signal?: AbortSignal): Promise<Kernel[]> {
+export async function readKernels(
+  tree: GuestTree,
+  tools: HostTools,
+  signal?: AbortSignal,
+): Promise<Kernel[]> {
   const kernels: Kernel[] = [];
   for (const files of await listKernels(tree)) {
     const image = files.initramfsPath && (await tree.read(files.initramfsPath, INITRAMFS_BYTES_MAX));
@@ -65,6 +71,7 @@ export function hasDrivers(
   modules: KernelModules | undefined,
 ): boolean {
   const loadable = new Set<string>();
-  for (const path of initramfs?.files.keys() ?? []) if (/\.ko(\.\w+)?$/.test(path)) loadable.add(moduleName(path));
+  for (const path of initramfs?.files.keys() ?? [])
+    if (/\.ko(\.\w+)?$/.test(path)) loadable.add(moduleName(path));
   return names.every((name) => loadable.has(name) || modules?.builtin.has(name));
 }

@@ -24,9 +24,7 @@ export async function readNicRules(tree: GuestTree): Promise<NicRule[]> {
   for (const path of await filesIn(tree, '/etc/netplan', '.yaml'))
     rules.push(...parseNetplan((await tree.readText(path)) ?? '', path));
   const seen = new Set<string>();
-  return rules
-    .filter(({ mac }) => !seen.has(mac) && seen.add(mac))
-    .slice(0, NICS_MAX);
+  return rules.filter(({ mac }) => !seen.has(mac) && seen.add(mac)).slice(0, NICS_MAX);
 }
 
 /** Interfaces that the network set-up names, whether or not something binds the name to an address. */

@@ -150,7 +150,10 @@ function unsupported(content: ContentKind, where: string): DiskUnusable {
 
 function describe(partitions: readonly GuestPartition[]): string {
   if (partitions.length === 0) return 'it has no partitions';
-  return partitions.slice(0, 8).map(({ partition, content }) => `${nameOf(partition)}: ${content}`).join(', ');
+  return partitions
+    .slice(0, 8)
+    .map(({ partition, content }) => `${nameOf(partition)}: ${content}`)
+    .join(', ');
 }
 
 export function nameOf({ number }: Partition): string {

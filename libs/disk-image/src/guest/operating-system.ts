@@ -27,7 +27,8 @@ export async function readOperatingSystem(tree: GuestTree): Promise<OperatingSys
   const version = words.get('VERSION_ID') ?? '';
   const name = words.get('PRETTY_NAME') ?? words.get('NAME') ?? distribution;
   return {
-    id: /^[a-z0-9._-]+$/.test(distribution) && version ? `${distribution}${version}`.slice(0, 100) : 'unknown',
+    id:
+      /^[a-z0-9._-]+$/.test(distribution) && version ? `${distribution}${version}`.slice(0, 100) : 'unknown',
     name: plain(name, 200) || 'unknown',
     version: plain(version, 100),
     architecture: await readArchitecture(tree),
@@ -45,5 +46,8 @@ async function readArchitecture(tree: GuestTree): Promise<string> {
 
 /** The guest's own words are shown to people: no control characters, no endless lines. */
 export function plain(text: string, lettersMax: number): string {
-  return text.replace(/\p{Cc}/gu, ' ').trim().slice(0, lettersMax);
+  return text
+    .replace(/\p{Cc}/gu, ' ')
+    .trim()
+    .slice(0, lettersMax);
 }

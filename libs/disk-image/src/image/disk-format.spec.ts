@@ -19,8 +19,16 @@ describe('disk format', () => {
 
   it.each([
     ['names a backing file', 'DISK_HAS_BACKING_FILE', (image: Buffer) => image.writeBigUInt64BE(104n, 8)],
-    ['has the length of a backing file name', 'DISK_HAS_BACKING_FILE', (image: Buffer) => image.writeUInt32BE(11, 16)],
-    ['keeps its data in another file', 'DISK_HAS_BACKING_FILE', (image: Buffer) => image.writeBigUInt64BE(4n, 72)],
+    [
+      'has the length of a backing file name',
+      'DISK_HAS_BACKING_FILE',
+      (image: Buffer) => image.writeUInt32BE(11, 16),
+    ],
+    [
+      'keeps its data in another file',
+      'DISK_HAS_BACKING_FILE',
+      (image: Buffer) => image.writeBigUInt64BE(4n, 72),
+    ],
     [
       'names another file for its data in an extension',
       'DISK_HAS_BACKING_FILE',
@@ -28,7 +36,11 @@ describe('disk format', () => {
     ],
     ['is encrypted', 'DISK_ENCRYPTED', (image: Buffer) => image.writeUInt32BE(2, 32)],
     ['is marked as corrupt', 'DISK_DAMAGED', (image: Buffer) => image.writeBigUInt64BE(2n, 72)],
-    ['uses unknown features', 'DISK_FORMAT_UNSUPPORTED', (image: Buffer) => image.writeBigUInt64BE(1n << 40n, 72)],
+    [
+      'uses unknown features',
+      'DISK_FORMAT_UNSUPPORTED',
+      (image: Buffer) => image.writeBigUInt64BE(1n << 40n, 72),
+    ],
     ['has an impossible cluster size', 'DISK_DAMAGED', (image: Buffer) => image.writeUInt32BE(40, 20)],
     ['has no size', 'DISK_DAMAGED', (image: Buffer) => image.writeBigUInt64BE(0n, 24)],
     ['claims to be huge', 'DISK_TOO_LARGE', (image: Buffer) => image.writeBigUInt64BE(1n << 60n, 24)],
@@ -40,8 +52,12 @@ describe('disk format', () => {
   );
 
   it('refuses a qcow2 that is cut off', async () => {
-    await expect(shapeOf(qcow2Image(4 * GIB).subarray(0, 60))).rejects.toMatchObject({ code: 'DISK_TRUNCATED' });
-    await expect(shapeOf(qcow2Image(4 * GIB).subarray(0, 100_000))).rejects.toMatchObject({ code: 'DISK_TRUNCATED' });
+    await expect(shapeOf(qcow2Image(4 * GIB).subarray(0, 60))).rejects.toMatchObject({
+      code: 'DISK_TRUNCATED',
+    });
+    await expect(shapeOf(qcow2Image(4 * GIB).subarray(0, 100_000))).rejects.toMatchObject({
+      code: 'DISK_TRUNCATED',
+    });
   });
 
   it.each([
@@ -59,11 +75,15 @@ describe('disk format', () => {
     const random = randomFrom(seed);
     const whole = qcow2Image(4 * GIB);
     for (let round = 0; round < 3000; round++) {
-      const image = Buffer.from(whole.subarray(0, random() < 0.2 ? Math.floor(random() * 120) : whole.length));
+      const image = Buffer.from(
+        whole.subarray(0, random() < 0.2 ? Math.floor(random() * 120) : whole.length),
+      );
       for (let change = 0; change < random() * 6; change++)
-        if (image.length > 0) image[Math.floor(random() * Math.min(image.length, 140))] = Math.floor(random() * 256);
+        if (image.length > 0)
+          image[Math.floor(random() * Math.min(image.length, 140))] = Math.floor(random() * 256);
       const outcome = await shapeOf(image).catch((error: { code?: string }) => error.code ?? String(error));
-      if (typeof outcome === 'string' && !/^DISK_/.test(outcome)) throw new Error(`seed ${seed}, round ${round}: ${outcome}`);
+      if (typeof outcome === 'string' && !/^DISK_/.test(outcome))
+        throw new Error(`seed ${seed}, round ${round}: ${outcome}`);
     }
   });
 });

@@ -139,8 +139,5 @@ function damaged(what: string): DiskUnusable {
 }
 
 function cutOff(what: string): DiskUnusable {
-  return new DiskUnusable(
-    'DISK_TRUNCATED',
-    `The qcow2 image is cut off: ${what}. Copy it again, in full.`,
-  );
+  return new DiskUnusable('DISK_TRUNCATED', `The qcow2 image is cut off: ${what}. Copy it again, in full.`);
 }

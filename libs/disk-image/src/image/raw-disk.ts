@@ -62,6 +62,9 @@ async function unpackQcow2(options: RawCopyOptions): Promise<CopyResult> {
   } catch (error) {
     await rm(targetPath, { force: true });
     const isFull = /No space left|Disk quota/.test((error as Error).message);
-    throw targetError(isFull ? Object.assign(new Error((error as Error).message), { code: 'ENOSPC' }) : error, targetPath);
+    throw targetError(
+      isFull ? Object.assign(new Error((error as Error).message), { code: 'ENOSPC' }) : error,
+      targetPath,
+    );
   }
 }

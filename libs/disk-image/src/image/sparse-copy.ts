@@ -85,7 +85,7 @@ async function copyBytes(
       await target.truncate(sizeBytes);
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
       let copiedBytes = 0;
-      for (let offset = 0; offset < sizeBytes; ) {
+      for (let offset = 0; offset < sizeBytes;) {
         signal?.throwIfAborted();
         const { bytesRead } = await source.read(chunk, 0, Math.min(CHUNK_BYTES, sizeBytes - offset), offset);
         if (bytesRead === 0) throw changed(sourcePath);
@@ -107,7 +107,7 @@ async function copyBytes(
 }
 
 async function writeAll(target: FileHandle, bytes: Buffer, offset: number): Promise<void> {
-  for (let done = 0; done < bytes.length; )
+  for (let done = 0; done < bytes.length;)
     done += (await target.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
 }
 
@@ -150,9 +150,13 @@ export function targetError(error: unknown, path: string): unknown {
     case 'EDQUOT':
       return full(`${path} could not be written in full (${code})`, error);
     case 'EEXIST':
-      return new DiskUnusable('TARGET_DISK_EXISTS', `${path} is there already. Remove it, or name another file.`, {
-        cause: error,
-      });
+      return new DiskUnusable(
+        'TARGET_DISK_EXISTS',
+        `${path} is there already. Remove it, or name another file.`,
+        {
+          cause: error,
+        },
+      );
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':

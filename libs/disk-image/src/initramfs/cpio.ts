@@ -69,7 +69,8 @@ export function readCpio(buffer: Buffer, offset: number): { entries: CpioEntry[]
     const nameAt = at + HEADER_BYTES;
     const contentAt = align(nameAt + nameBytes - offset) + offset;
     const end = contentAt + sizeBytes;
-    if (!(nameBytes > 0 && nameBytes <= NAME_BYTES_MAX) || !(end <= buffer.length) || Number.isNaN(mode)) break;
+    if (!(nameBytes > 0 && nameBytes <= NAME_BYTES_MAX) || !(end <= buffer.length) || Number.isNaN(mode))
+      break;
     const path = buffer.toString('utf8', nameAt, nameAt + nameBytes - 1);
     at = align(end - offset) + offset;
     if (path === TRAILER) break;

@@ -42,9 +42,10 @@ export async function readInitramfs(
     if (!unpacked) return undefined;
     compression = unpacked.compression;
     // What was packed together holds one archive, sometimes more.
-    for (let inner = 0; inner < unpacked.content.length; ) {
+    for (let inner = 0; inner < unpacked.content.length;) {
       const { entries, end } = readCpio(unpacked.content, inner);
       for (const entry of entries) files.set(entry.path, entry);
+      if (end <= inner) return undefined;
       inner = end;
       while (inner < unpacked.content.length && unpacked.content[inner] === 0) inner += 1;
       if (!isCpioAt(unpacked.content, inner)) break;
@@ -100,7 +101,10 @@ async function unpack(
 }
 
 function unpackGzip(image: Buffer, start: number): Unpacked {
-  const result: unknown = gunzipSync(image.subarray(start), { info: true, maxOutputLength: UNPACKED_BYTES_MAX });
+  const result: unknown = gunzipSync(image.subarray(start), {
+    info: true,
+    maxOutputLength: UNPACKED_BYTES_MAX,
+  });
   const { buffer, engine } = result as { buffer: Buffer; engine: { bytesWritten: number } };
   return { compression: 'gzip', content: buffer, end: start + engine.bytesWritten };
 }

@@ -1,15 +1,19 @@
 const LEGACY_MAGIC = 0x184c2102;
 const MATCH_BYTES_MIN = 4;
+/** A block holds up to 8 MiB. */
+const BLOCK_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Unpacks lz4's legacy format between two offsets. Throws RangeError where the stream is broken or too large. */
 export function unpackLz4(buffer: Buffer, start: number, end: number, bytesMax: number): Buffer {
   const blocks: Buffer[] = [];
+  const room = Buffer.alloc(Math.min(BLOCK_BYTES_MAX, bytesMax));
   let total = 0;
-  for (let at = start; at + 4 <= end; ) {
+  for (let at = start; at + 4 <= end;) {
     const sizeBytes = buffer.readUInt32LE(at);
     at += 4;
     if (sizeBytes === LEGACY_MAGIC) continue;
-    const block = unpackBlock(buffer.subarray(at, Math.min(at + sizeBytes, end)), bytesMax - total);
+    const roomLeft = room.subarray(0, Math.min(room.length, bytesMax - total));
+    const block = Buffer.from(unpackBlock(buffer.subarray(at, Math.min(at + sizeBytes, end)), roomLeft));
     blocks.push(block);
     total += block.length;
     at += sizeBytes;
@@ -17,11 +21,8 @@ export function unpackLz4(buffer: Buffer, start: number, end: number, bytesMax: 
   return Buffer.concat(blocks);
 }
 
-/** A block holds up to 8 MiB. */
-const BLOCK_BYTES_MAX = 8 * 1024 * 1024;
-
-function unpackBlock(block: Buffer, bytesMax: number): Buffer {
-  const output = Buffer.alloc(Math.max(0, Math.min(BLOCK_BYTES_MAX, bytesMax)));
+/** Unpacks into `output`, and gives back the part of it that was filled. */
+function unpackBlock(block: Buffer, output: Buffer): Buffer {
   let at = 0;
   let written = 0;
   const next = (): number => {
@@ -48,8 +49,7 @@ function unpackBlock(block: Buffer, bytesMax: number): Buffer {
     if (distance === 0 || distance > written || written + length > output.length)
       throw new RangeError('the lz4 stream is broken');
     // A match may overlap what it writes, so it goes byte by byte.
-    for (let index = 0; index < length; index++, written++)
-      output[written] = output[written - distance] ?? 0;
+    for (let index = 0; index < length; index++, written++) output[written] = output[written - distance] ?? 0;
   }
   return output.subarray(0, written);
 }

@@ -37,13 +37,17 @@ describe('partition table', () => {
   });
 
   it('refuses a chain of more logical partitions than Linux has names for', async () => {
-    const chain: Record<number, Buffer> = { 0: bootRecord([{ type: 0x05, firstSector: 100, sectors: 3000 }]) };
+    const chain: Record<number, Buffer> = {
+      0: bootRecord([{ type: 0x05, firstSector: 100, sectors: 3000 }]),
+    };
     for (let index = 0; index < 100; index++)
       chain[100 + index * 2] = bootRecord([
         { type: 0x83, firstSector: 1, sectors: 1 },
         { type: 0x05, firstSector: (index + 1) * 2, sectors: 2 },
       ]);
-    await expect(tableOf(diskOf(4096, chain))).rejects.toMatchObject({ code: 'DISK_PARTITION_TABLE_DAMAGED' });
+    await expect(tableOf(diskOf(4096, chain))).rejects.toMatchObject({
+      code: 'DISK_PARTITION_TABLE_DAMAGED',
+    });
   });
 
   it('says that a disk is cut off when a partition ends behind it', async () => {
@@ -93,7 +97,9 @@ describe('partition table', () => {
       const disk = Buffer.from(seeds[round % seeds.length] ?? Buffer.alloc(0));
       for (let change = 0; change < 1 + random() * 12; change++)
         disk[Math.floor(random() * (random() < 0.8 ? 1024 : 40_000))] = Math.floor(random() * 256);
-      const outcome = await tableOf(disk).catch((error: { code?: string }) => error.code ?? `round ${round}: ${String(error)}`);
+      const outcome = await tableOf(disk).catch(
+        (error: { code?: string }) => error.code ?? `round ${round}: ${String(error)}`,
+      );
       if (typeof outcome === 'string' && !/^DISK_/.test(outcome)) throw new Error(`seed ${seed}, ${outcome}`);
     }
   });

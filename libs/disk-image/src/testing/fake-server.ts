@@ -49,7 +49,11 @@ function moduleFiles(): Files {
 }
 
 function initramfsEntries(): CpioEntry[] {
-  const file = (path: string, text: string): CpioEntry => ({ path, mode: 0o100644, content: Buffer.from(text) });
+  const file = (path: string, text: string): CpioEntry => ({
+    path,
+    mode: 0o100644,
+    content: Buffer.from(text),
+  });
   return [
     { path: 'lib', mode: 0o120777, content: Buffer.from('usr/lib') },
     file('init', '#!/bin/sh\n'),
@@ -181,6 +185,7 @@ export async function describeGuestFile(
   path: string,
 ): Promise<string> {
   const { stdout } = await tools.run('debugfs', ['-R', `stat ${path}`, `${diskPath}?offset=${offsetBytes}`]);
-  const kept = /^Inode: \d+\s+Type: \w+\s+Mode:\s+\d+|^User:.*Size: \d+|^Links: \d+| [am]time: \S+|^ {2}[a-z]+\.\w+ .*$/gm;
+  const kept =
+    /^Inode: \d+\s+Type: \w+\s+Mode:\s+\d+|^User:.*Size: \d+|^Links: \d+| [am]time: \S+|^ {2}[a-z]+\.\w+ .*$/gm;
   return [...stdout.toString().matchAll(kept)].map(([text]) => text.replace(/^Inode: \d+/, '')).join('\n');
 }

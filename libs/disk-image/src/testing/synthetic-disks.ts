@@ -72,7 +72,10 @@ export function gptDisk(sectors: number, entries: readonly GptEntry[]): Buffer {
 }
 
 /** A qcow2 image of version 3 without data; its two tables are one cluster each. */
-export function qcow2Image(virtualSizeBytes: number, change: (image: Buffer) => void = () => undefined): Buffer {
+export function qcow2Image(
+  virtualSizeBytes: number,
+  change: (image: Buffer) => void = () => undefined,
+): Buffer {
   const clusterBytes = 65536;
   const image = Buffer.alloc(4 * clusterBytes);
   image.writeUInt32BE(0x514649fb, 0);

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type BackoffMs, backoffMs, pause } from '../backoff';
+import { markedOn } from '../errors';
 import type { Batch, BusRecord, EventBus, PartitionLag } from '../event-bus';
 import { REPLAY_GROUP, deadLetterSpec, deadLetterTopicOf, toDeadLetter } from './dead-letters';
 import { Inbox, type InboxPlace } from './inbox';
@@ -76,7 +77,9 @@ export async function startConsumer<Event>(options: ConsumerOptions<Event>): Pro
     ...(options.sessionTimeoutMs !== undefined && { sessionTimeoutMs: options.sessionTimeoutMs }),
   });
   const forget = setInterval(() => {
-    inbox.forgetOld().catch((error: unknown) => logger.warn({ err: error, group }, 'pruning the inbox failed'));
+    inbox
+      .forgetOld()
+      .catch((error: unknown) => logger.warn({ err: error, group }, 'pruning the inbox failed'));
   }, FORGET_EVERY_MS).unref();
   return {
     stop: async () => {
@@ -98,7 +101,9 @@ class Worker<Event> {
   }
 
   async takeBatch(batch: Batch): Promise<void> {
-    const records = batch.records.filter(({ headers }) => (headers[REPLAY_GROUP] ?? this.options.group) === this.options.group);
+    const records = batch.records.filter(
+      ({ headers }) => (headers[REPLAY_GROUP] ?? this.options.group) === this.options.group,
+    );
     if (records.length === 0) return;
     if (this.options.mode === 'project') await this.project(batch, records, this.options.handle);
     else await this.react(batch, records, this.options.handle);
@@ -115,14 +120,18 @@ class Worker<Event> {
     } catch (error) {
       if (await this.isOurFault(error)) throw error;
     }
-    for (const record of records) await this.takeOne(record, batch, () => this.projectTogether([record], handle));
+    for (const record of records)
+      await this.takeOne(record, batch, () => this.projectTogether([record], handle));
   }
 
   private async projectTogether(
     records: readonly BusRecord[],
     handle: (event: Event, manager: EntityManager) => Promise<void>,
   ): Promise<void> {
-    const events = records.map((record) => ({ eventId: eventIdOf(record), event: this.options.decode(record) }));
+    const events = records.map((record) => ({
+      eventId: eventIdOf(record),
+      event: this.options.decode(record),
+    }));
     await this.options.dataSource.transaction(async (manager) => {
       const fresh = await this.inbox.enter(
         manager,
@@ -168,7 +177,7 @@ class Worker<Event> {
         return await attempt();
       } catch (error) {
         if (await this.isOurFault(error)) throw error;
-        const isHopeless = (error as { canRetry?: unknown }).canRetry === false;
+        const isHopeless = markedOn(error).canRetry === false;
         if (isHopeless || attempts >= this.retry.attemptsMax) return this.bury(record, error, attempts);
         this.options.logger.warn(
           { err: error, group: this.options.group, eventId: record.headers[EVENT_ID], attempts },
@@ -185,14 +194,21 @@ class Worker<Event> {
     await bus.publish(deadLetterTopicOf(record.topic), [toDeadLetter(record, error, group, attempts)]);
     await dataSource.transaction((manager) => this.inbox.moveTo(manager, behind(record)));
     logger.error(
-      { err: error, group, topic: record.topic, partition: record.partition, offset: String(record.offset), attempts },
+      {
+        err: error,
+        group,
+        topic: record.topic,
+        partition: record.partition,
+        offset: String(record.offset),
+        attempts,
+      },
       'an event became a dead letter',
     );
   }
 
   /** The database or the bus is away, or two transactions met: no event's fault, so none is given up for it. */
   private async isOurFault(error: unknown): Promise<boolean> {
-    const { code } = error as { code?: unknown };
+    const { code } = markedOn(error);
     if (code === 'BUS_OWNERSHIP_LOST' || code === 'BUS_UNAVAILABLE') return true;
     if (ROLLED_BACK_BY_RIVAL.some((each) => each === code)) return true;
     try {

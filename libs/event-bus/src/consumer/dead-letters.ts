@@ -1,3 +1,4 @@
+import { markedOn } from '../errors';
 import type { BusRecord, EventBus, OutgoingRecord, TopicSpec } from '../event-bus';
 import { HEADERS_MAX, HEADER_BYTES_MAX, KEY_BYTES_MAX, RECORD_BYTES_MAX } from '../limits';
 
@@ -43,8 +44,13 @@ export interface DeadLetter {
  * The record as it was, with the reason in headers of their own. Always one that the bus takes, whoever made the
  * record: what goes beyond our limits is cut off, since a letter that cannot be posted would stop its partition.
  */
-export function toDeadLetter(record: BusRecord, error: unknown, group: string, attempts: number): OutgoingRecord {
-  const { code } = error as { code?: unknown };
+export function toDeadLetter(
+  record: BusRecord,
+  error: unknown,
+  group: string,
+  attempts: number,
+): OutgoingRecord {
+  const { code } = markedOn(error);
   const reason = error instanceof Error ? error.message : String(error);
   const marks = {
     group,
@@ -112,7 +118,7 @@ export async function replayDeadLetters(
 
 async function* everyRecord(bus: EventBus, topic: string): AsyncGenerator<BusRecord> {
   for (const { partition, first, end } of await bus.ends(topic)) {
-    for (let fromOffset = first; fromOffset < end; ) {
+    for (let fromOffset = first; fromOffset < end;) {
       const records = await bus.read(topic, { partition, fromOffset, recordsMax: READ_RECORDS_MAX });
       const last = records.at(-1);
       if (!last) break;

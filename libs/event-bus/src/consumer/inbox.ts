@@ -17,7 +17,11 @@ export class Inbox {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly options: { readonly schema: string; readonly group: string; readonly logIdentity: string },
+    private readonly options: {
+      readonly schema: string;
+      readonly group: string;
+      readonly logIdentity: string;
+    },
   ) {
     this.s = quoteName(options.schema);
   }

@@ -18,6 +18,7 @@ import { askPatiently, orBusError } from './kafka-errors';
 import { kafkaLog } from './kafka-log';
 import { KafkaPublisher } from './kafka-publisher';
 import { readRange } from './kafka-read';
+import { kafkaSocket } from './kafka-socket';
 import { KafkaSubscription } from './kafka-subscription';
 
 export interface KafkaBusOptions {
@@ -53,6 +54,7 @@ export class KafkaBus implements EventBus {
       retry: { initialRetryTime: 200, maxRetryTime: 3000, retries: 5 },
       logLevel: logLevel.WARN,
       logCreator: kafkaLog(logger),
+      socketFactory: kafkaSocket,
     });
     const onError = (error: unknown) =>
       logger.warn({ err: error }, 'the event bus was disturbed; it goes on');

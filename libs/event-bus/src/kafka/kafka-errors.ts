@@ -34,7 +34,8 @@ export async function askPatiently<T>(question: () => Promise<T>): Promise<T> {
     try {
       return await question();
     } catch (error) {
-      if ((error as { retriable?: unknown }).retriable !== true || tries === TRIES_MAX) throw asBusError(error);
+      if ((error as { retriable?: unknown }).retriable !== true || tries === TRIES_MAX)
+        throw asBusError(error);
       await sleep(backoffMs(PATIENCE, tries));
     }
   }

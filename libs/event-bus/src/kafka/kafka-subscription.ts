@@ -47,6 +47,7 @@ export class KafkaSubscription implements BusSubscription {
   private readonly working = new Map<string, Promise<void>>();
   private readonly slots: Slots;
   private readonly closing = new AbortController();
+  private isBroken = false;
   private reviving: Promise<void> | undefined;
   private closed: Promise<void> | undefined;
 
@@ -75,17 +76,23 @@ export class KafkaSubscription implements BusSubscription {
 
   private async leave(): Promise<void> {
     this.closing.abort();
-    for (const owned of this.owns.values()) {
-      owned.lost.abort();
-      this.consumer.pause([{ topic: owned.topic, partitions: [owned.partition] }]);
+    for (const { topic, partition, lost } of this.owns.values()) {
+      lost.abort();
+      this.consumer.pause([{ topic, partitions: [partition] }]);
     }
     const patience = new AbortController();
-    await Promise.race([Promise.all(this.working.values()), pause(CLOSE_PATIENCE_MS, patience.signal)]);
+    await Promise.race([
+      Promise.all([...this.working.values(), this.reviving]),
+      pause(CLOSE_PATIENCE_MS, patience.signal),
+    ]);
     patience.abort();
-    await this.reviving;
     this.dropAll();
+    await this.disconnect(this.consumer);
+  }
+
+  private async disconnect(consumer: Consumer): Promise<void> {
     try {
-      await this.consumer.disconnect();
+      await consumer.disconnect();
     } catch (error) {
       // The others take over after the session timeout instead of at once.
       this.options.onError?.(error);
@@ -97,7 +104,8 @@ export class KafkaSubscription implements BusSubscription {
     return this.kafka.consumer({
       groupId: group,
       sessionTimeout: sessionTimeoutMs,
-      heartbeatInterval: Math.min(2000, sessionTimeoutMs / 4),
+      // How soon a member notices that the group is being formed anew, too.
+      heartbeatInterval: Math.min(1000, sessionTimeoutMs / 6),
       rebalanceTimeout: sessionTimeoutMs,
       maxWaitTimeInMs: MAX_WAIT_MS,
       // Restarting is ours: kafkajs does it after some errors only, and for the others stops for good.
@@ -114,24 +122,28 @@ export class KafkaSubscription implements BusSubscription {
   private async run(consumer: Consumer): Promise<void> {
     const { events } = consumer;
     let hasJoined = false;
+    // What a consumer still says that has been replaced is of no interest.
+    const isCurrent = () => consumer === this.consumer;
     const joined = new Promise<void>((done, fail) => {
       consumer.on(events.GROUP_JOIN, ({ payload }) => {
         hasJoined = true;
-        this.joined(consumer, payload.memberAssignment);
+        if (isCurrent()) this.joined(consumer, payload.memberAssignment);
         done();
       });
       consumer.on(events.CRASH, ({ payload }) => {
-        if (hasJoined) this.restart(payload.error);
-        else fail(payload.error);
+        if (!hasJoined) fail(payload.error);
+        else if (isCurrent()) this.restart(payload.error);
       });
     });
-    consumer.on(events.REBALANCING, () => this.dropAll());
+    consumer.on(events.REBALANCING, () => {
+      if (isCurrent()) this.dropAll();
+    });
     await consumer.connect();
     await consumer.subscribe({ topics: [...this.options.topics], fromBeginning: true });
     await consumer.run({
       autoCommit: false,
       partitionsConsumedConcurrently: this.options.partitionsAtOnceMax ?? PARTITIONS_AT_ONCE_MAX,
-      eachBatch: (payload) => this.eachBatch(payload),
+      eachBatch: (payload) => this.eachBatch(consumer, payload),
     });
     await joined;
   }
@@ -139,23 +151,29 @@ export class KafkaSubscription implements BusSubscription {
   private restart(error: unknown): void {
     this.options.onError?.(error);
     this.dropAll();
-    this.reviving ??= this.revive().finally(() => (this.reviving = undefined));
+    this.isBroken = true;
+    this.reviving ??= this.revive();
   }
 
+  /** Until a consumer runs, also when the new one crashes before this has ended. */
   private async revive(): Promise<void> {
-    for (let failures = 1; !this.closing.signal.aborted; failures += 1) {
+    for (let failures = 1; this.isBroken && !this.closing.signal.aborted; failures += 1) {
       await pause(backoffMs(TROUBLE, failures), this.closing.signal);
-      if (this.closing.signal.aborted) return;
+      if (this.closing.signal.aborted) break;
       const [old, fresh] = [this.consumer, this.newConsumer()];
+      this.isBroken = false;
+      await this.disconnect(old);
+      this.consumer = fresh;
       try {
-        await old.disconnect();
-        this.consumer = fresh;
         await this.run(fresh);
-        return;
+        // Closed meanwhile, by one who did not wait for this.
+        if (this.closing.signal.aborted) await this.disconnect(fresh);
       } catch (error) {
+        this.isBroken = true;
         this.options.onError?.(error);
       }
     }
+    this.reviving = undefined;
   }
 
   private joined(consumer: Consumer, assignment: Readonly<Record<string, readonly number[]>>): void {
@@ -181,13 +199,13 @@ export class KafkaSubscription implements BusSubscription {
     this.owns.clear();
   }
 
-  private async eachBatch(payload: EachBatchPayload): Promise<void> {
+  private async eachBatch(consumer: Consumer, payload: EachBatchPayload): Promise<void> {
     const { topic, partition } = payload.batch;
     const key = `${topic}/${partition}`;
     const owned = this.owns.get(key);
     if (!owned || this.closing.signal.aborted || payload.isStale()) return;
     const work = (this.working.get(key) ?? Promise.resolve())
-      .then(() => this.work(payload, owned))
+      .then(() => this.work(consumer, payload, owned))
       .catch((error: unknown) => {
         // kafkajs has moved on behind this batch; joining anew begins at what was committed.
         if (owned.isOurs) this.restart(error);
@@ -202,7 +220,7 @@ export class KafkaSubscription implements BusSubscription {
       sleep(INLINE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
     ]);
     patience.abort();
-    if (this.working.has(key)) this.resumeAfterWork(this.consumer, owned, key);
+    if (this.working.has(key)) this.resumeAfterWork(consumer, owned, key);
   }
 
   private resumeAfterWork(consumer: Consumer, owned: Owned, key: string): void {
@@ -214,7 +232,7 @@ export class KafkaSubscription implements BusSubscription {
     });
   }
 
-  private async work(payload: EachBatchPayload, owned: Owned): Promise<void> {
+  private async work(consumer: Consumer, payload: EachBatchPayload, owned: Owned): Promise<void> {
     const { batch, commitOffsetsIfNecessary } = payload;
     const { topic, partition, lost } = owned;
     const startAt = await this.startAt(owned, BigInt(batch.highWatermark));
@@ -222,9 +240,11 @@ export class KafkaSubscription implements BusSubscription {
     if (startAt !== null && startAt < first) {
       // The group's offset is ahead of the consumer's own, such as after its database was restored: back, once.
       owned.startAt = null;
-      if (owned.isOurs) this.consumer.seek({ topic, partition, offset: startAt.toString() });
+      if (owned.isOurs) consumer.seek({ topic, partition, offset: startAt.toString() });
       return;
     }
+    // The consumer knows of a batch whose commit was lost: the group shall know of it too.
+    if (startAt !== null && startAt > first) await this.commit(commitOffsetsIfNecessary, owned, startAt);
     const records = batch.messages
       .map((message) => fromKafka(topic, partition, message))
       .filter(({ offset }) => startAt === null || offset >= startAt);

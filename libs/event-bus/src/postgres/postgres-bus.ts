@@ -173,7 +173,8 @@ export class PostgresBus implements EventBus {
   }
 
   private async partitionCount(topic: string): Promise<number> {
-    const known = this.partitionCounts.get(topic) ?? (await orUnavailable(() => this.log.partitionCount(topic)));
+    const known =
+      this.partitionCounts.get(topic) ?? (await orUnavailable(() => this.log.partitionCount(topic)));
     if (known === undefined) {
       throw new BusError('BUS_TOPIC_UNKNOWN', `There is no topic ${topic}; ensureTopics makes it.`);
     }

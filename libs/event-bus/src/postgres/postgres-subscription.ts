@@ -169,6 +169,8 @@ export class PostgresSubscription implements BusSubscription {
       const [end] = await this.log.endsOf([claim]);
       const own = trustedStart(await startAt?.(topic, partition), end?.end ?? 0n, claim, this.options);
       const position = own ?? claimed.next;
+      // The consumer knows of a batch whose commit was lost: the group shall know of it too.
+      if (position !== claimed.next) await this.log.commit(claim, position);
       const lost = new AbortController();
       this.partitions.set(key, {
         claim,

@@ -4,8 +4,12 @@ import { failureContract } from './failure-contract';
 import { membershipContract } from './membership-contract';
 import { TestService } from './test-service';
 
-/** What every adapter of the EventBus has to keep. To be called in a `describe`. */
-export function busContract(open: () => Promise<BusUnderTest>, options: { readonly canStopBroker: boolean }): void {
+/** What every adapter of the EventBus has to keep, and what is to be seen of one alone. To be called in a `describe`. */
+export function busContract(
+  open: () => Promise<BusUnderTest>,
+  options: { readonly canStopBroker: boolean },
+  ownTests?: (service: () => TestService, underTest: () => BusUnderTest) => void,
+): void {
   jest.setTimeout(60_000);
   let underTest: BusUnderTest;
   let service: TestService;
@@ -20,6 +24,10 @@ export function busContract(open: () => Promise<BusUnderTest>, options: { readon
     await underTest?.close();
   }, 60_000);
 
+  ownTests?.(
+    () => service,
+    () => underTest,
+  );
   describe('delivery', () => deliveryContract(() => service));
   describe('failure', () => failureContract(() => service));
   describe('membership', () =>

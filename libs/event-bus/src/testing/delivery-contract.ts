@@ -27,7 +27,9 @@ export function deliveryContract(service: () => TestService): void {
   it('refuses what no consumer could read, before anything is sent', async () => {
     const record = { key: 'k', headers: {}, value: 'v' };
     const codeOf = (error: unknown) => (error as { code?: string }).code;
-    await expect(bus.publish(topic, [record, { ...record, key: '' }]).catch(codeOf)).resolves.toBe('BUS_RECORD_INVALID');
+    await expect(bus.publish(topic, [record, { ...record, key: '' }]).catch(codeOf)).resolves.toBe(
+      'BUS_RECORD_INVALID',
+    );
     await expect(
       bus.publish(topic, [record, { ...record, value: Buffer.alloc(1_000_001) }]).catch(codeOf),
     ).resolves.toBe('BUS_RECORD_INVALID');
@@ -35,7 +37,9 @@ export function deliveryContract(service: () => TestService): void {
     await expect(bus.ensureTopics([{ name: topic, partitions: PARTITIONS + 1 }]).catch(codeOf)).resolves.toBe(
       'BUS_TOPIC_DIFFERS',
     );
-    await expect(bus.ensureTopics([{ name: 'a topic', partitions: 1 }]).catch(codeOf)).resolves.toBe('BUS_NAME_INVALID');
+    await expect(bus.ensureTopics([{ name: 'a topic', partitions: 1 }]).catch(codeOf)).resolves.toBe(
+      'BUS_NAME_INVALID',
+    );
     expect((await bus.ends(topic)).every(({ first, end }) => first === end)).toBe(true);
   });
 
@@ -56,19 +60,22 @@ export function deliveryContract(service: () => TestService): void {
     }
   });
 
-  it.each(['effects', 'commands'] as const)('applies an event once that arrives three times (%s)', async (table) => {
-    const events = eventsOf(5, 20);
-    await publishSurely(bus, topic, events);
-    await publishSurely(bus, topic, events);
-    const begin = table === 'effects' ? service().project.bind(service()) : service().react.bind(service());
-    let handled = 0;
-    const consumer = await begin(bus, group, topic, () => void (handled += 1));
-    await publishSurely(bus, topic, events);
-    await until('all is read', async () => (await lagOf(bus, group)) === 0);
-    await consumer.stop();
-    expectEachOnceInOrder(await service().effects(group, table), events);
-    expect(handled).toBe(events.length);
-  });
+  it.each(['effects', 'commands'] as const)(
+    'applies an event once that arrives three times (%s)',
+    async (table) => {
+      const events = eventsOf(5, 20);
+      await publishSurely(bus, topic, events);
+      await publishSurely(bus, topic, events);
+      const begin = table === 'effects' ? service().project.bind(service()) : service().react.bind(service());
+      let handled = 0;
+      const consumer = await begin(bus, group, topic, () => void (handled += 1));
+      await publishSurely(bus, topic, events);
+      await until('all is read', async () => (await lagOf(bus, group)) === 0);
+      await consumer.stop();
+      expectEachOnceInOrder(await service().effects(group, table), events);
+      expect(handled).toBe(events.length);
+    },
+  );
 
   it('gives every group all events, and goes on where a group had stopped', async () => {
     const events = eventsOf(6, 30);
@@ -82,7 +89,10 @@ export function deliveryContract(service: () => TestService): void {
     expect(await lagOf(bus, group)).toBe(80);
     let handled = 0;
     await service().project(bus, group, topic, () => void (handled += 1));
-    await until('both groups have all', async () => (await lagOf(bus, group)) + (await lagOf(bus, other)) === 0);
+    await until(
+      'both groups have all',
+      async () => (await lagOf(bus, group)) + (await lagOf(bus, other)) === 0,
+    );
     expectEachOnceInOrder(await service().effects(group), events);
     expectEachOnceInOrder(await service().effects(other), events);
     expect(handled).toBe(80);
@@ -101,7 +111,8 @@ export function deliveryContract(service: () => TestService): void {
     }
     await Promise.all(
       streams.map(async (events) => {
-        for (let from = 0; from < events.length; from += 25) await publishSurely(bus, topic, events.slice(from, from + 25));
+        for (let from = 0; from < events.length; from += 25)
+          await publishSurely(bus, topic, events.slice(from, from + 25));
       }),
     );
     const all = streams.flat();
@@ -149,8 +160,14 @@ export function deliveryContract(service: () => TestService): void {
     });
     await bus.publish(topic, events.map(recordOf));
     const handledElsewhere = async () =>
-      (await service().effects(group, 'commands')).filter(({ key }) => partitionOf(key, PARTITIONS) !== stuck);
-    await until('the other partitions are done', async () => (await handledElsewhere()).length === others.length, 10_000);
+      (await service().effects(group, 'commands')).filter(
+        ({ key }) => partitionOf(key, PARTITIONS) !== stuck,
+      );
+    await until(
+      'the other partitions are done',
+      async () => (await handledElsewhere()).length === others.length,
+      10_000,
+    );
     isOpen = true;
     await until('all is read', async () => (await lagOf(bus, group)) === 0);
     expectEachOnceInOrder(await service().effects(group, 'commands'), events);

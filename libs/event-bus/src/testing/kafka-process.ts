@@ -13,7 +13,9 @@ const COMMAND = [
 
 /** Why no Kafka can be had here, or undefined when one can. */
 export function whyNoKafka(): string | undefined {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...COMMAND, '--check'], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...COMMAND, '--check'], {
+    encoding: 'utf8',
+  });
   return status === 0 ? undefined : (stdout || stderr).trim();
 }
 

@@ -96,7 +96,13 @@ export class TestService {
   }
 
   /** Applies events to `effects`, after `before` has let them through. */
-  project(bus: EventBus, group: string, topic: string, before: Handle = () => undefined, by = ''): Promise<Consumer> {
+  project(
+    bus: EventBus,
+    group: string,
+    topic: string,
+    before: Handle = () => undefined,
+    by = '',
+  ): Promise<Consumer> {
     return this.consume({
       ...this.options(bus, group, topic),
       mode: 'project',
@@ -160,7 +166,11 @@ export class TestService {
 }
 
 /** Publishes until the bus has taken it, as the relay does; a failed try may have published some. */
-export async function publishSurely(bus: EventBus, topic: string, events: readonly TestEvent[]): Promise<number> {
+export async function publishSurely(
+  bus: EventBus,
+  topic: string,
+  events: readonly TestEvent[],
+): Promise<number> {
   for (let failures = 0; ; failures += 1) {
     try {
       await bus.publish(topic, events.map(recordOf));
@@ -172,7 +182,11 @@ export async function publishSurely(bus: EventBus, topic: string, events: readon
   }
 }
 
-export async function until(what: string, isSo: () => Promise<boolean> | boolean, patienceMs = 30_000): Promise<void> {
+export async function until(
+  what: string,
+  isSo: () => Promise<boolean> | boolean,
+  patienceMs = 30_000,
+): Promise<void> {
   for (const deadline = Date.now() + patienceMs; !(await isSo()); await sleep(25)) {
     if (Date.now() > deadline) throw new Error(`In ${patienceMs / 1000} s it did not come to this: ${what}.`);
   }

@@ -1,6 +1,12 @@
 import { DiskUnusable } from '../../errors';
 import { type KernelModules, closureOf, readKernelModules } from '../../guest/kernel-modules';
-import { BOOT_DRIVERS, INITRAMFS_BYTES_MAX, type KernelFiles, hasDrivers, listKernels } from '../../guest/kernels';
+import {
+  BOOT_DRIVERS,
+  INITRAMFS_BYTES_MAX,
+  type KernelFiles,
+  hasDrivers,
+  listKernels,
+} from '../../guest/kernels';
 import { type CpioEntry, writeCpio } from '../../initramfs/cpio';
 import { type Initramfs, isMergedUsr, readInitramfs } from '../../initramfs/initramfs';
 import type { ConversionStep, StepContext } from '../step';
@@ -46,7 +52,8 @@ export const bootDrivers: ConversionStep = {
         if (added) told.push(added);
       } catch (error) {
         // The newest one is what boots; an old one may be broken for long.
-        if (kernel === newest || !(error instanceof DiskUnusable) || error.code === 'DISK_FILE_SYSTEM_FULL') throw error;
+        if (kernel === newest || !(error instanceof DiskUnusable) || error.code === 'DISK_FILE_SYSTEM_FULL')
+          throw error;
         told.push(`${kernel.version} is left as it is: ${error.message}`);
       }
     }
@@ -71,7 +78,9 @@ async function extendInitramfs(context: StepContext, kernel: KernelFiles): Promi
       `${initramfsPath} is damaged, or packed in a way that is not known (gzip, zstd, xz, lz4 and none are). Run "update-initramfs -u" on the server, then copy the disk again.`,
     );
 
-  const drivers = hasDrivers(BOOT_DRIVERS, initramfs, modules) ? [] : await driverFiles(context, kernel, modules, initramfs);
+  const drivers = hasDrivers(BOOT_DRIVERS, initramfs, modules)
+    ? []
+    : await driverFiles(context, kernel, modules, initramfs);
   const entries = [...drivers, ...changedSettings(context, initramfs)];
   if (entries.length === 0) return undefined;
   const archive = writeCpio(entries);

@@ -15,14 +15,20 @@ export const lastingDrivers: ConversionStep = {
     if (modules !== undefined || (await guest.tree.find('/usr/sbin/mkinitramfs'))) {
       const present = new Set((modules ?? '').split('\n').map((line) => line.trim().split(/\s+/)[0]));
       const missing = names.filter((name) => !present.has(name));
-      const head = modules === undefined || modules.endsWith('\n') || modules === '' ? (modules ?? '') : `${modules}\n`;
-      if (missing.length > 0 && (await guest.write(INITRAMFS_TOOLS, `${head}${MARK}\n${missing.join('\n')}\n`)))
+      const head =
+        modules === undefined || modules.endsWith('\n') || modules === '' ? (modules ?? '') : `${modules}\n`;
+      if (
+        missing.length > 0 &&
+        (await guest.write(INITRAMFS_TOOLS, `${head}${MARK}\n${missing.join('\n')}\n`))
+      )
         changed.push(INITRAMFS_TOOLS);
     }
     if (await guest.tree.find(DRACUT_FOLDER)) {
       const path = `${DRACUT_FOLDER}/watari-virtio.conf`;
       if (await guest.write(path, `${MARK}\nadd_drivers+=" ${names.join(' ')} "\n`)) changed.push(path);
     }
-    return changed.length > 0 ? `Later kernels get the virtio drivers, too: ${changed.join(', ')}.` : undefined;
+    return changed.length > 0
+      ? `Later kernels get the virtio drivers, too: ${changed.join(', ')}.`
+      : undefined;
   },
 };

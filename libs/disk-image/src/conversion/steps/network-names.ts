@@ -17,7 +17,9 @@ export const networkNames: ConversionStep = {
       if (await edit(guest, path, (text) => widenLink(text, nics))) changed.push(path);
     const pinned = await pinUnboundName(guest, nics);
     if (pinned) changed.push(pinned);
-    return changed.length > 0 ? `NICs keep their names by their addresses: ${changed.join(', ')}.` : undefined;
+    return changed.length > 0
+      ? `NICs keep their names by their addresses: ${changed.join(', ')}.`
+      : undefined;
   },
 };
 
@@ -27,7 +29,8 @@ async function edit(guest: EditableGuest, path: string, change: (text: string) =
 }
 
 /** Match keys of udev that say where in the machine, or by which driver, a NIC is. */
-const HARDWARE_KEYS = /\b(?:DRIVERS|DRIVER|KERNELS|SUBSYSTEMS|ENV\{ID_PATH\}|ATTRS\{(?!address\})[^}]+\})\s*==\s*"([^"]*)"\s*,?\s*/g;
+const HARDWARE_KEYS =
+  /\b(?:DRIVERS|DRIVER|KERNELS|SUBSYSTEMS|ENV\{ID_PATH\}|ATTRS\{(?!address\})[^}]+\})\s*==\s*"([^"]*)"\s*,?\s*/g;
 
 export function widenUdevRules(text: string, nics: readonly NicMapping[]): string {
   return text
@@ -63,21 +66,33 @@ export function widenLink(text: string, nics: readonly NicMapping[]): string {
 }
 
 /** A name that comes from the slot of the physical NIC (enp3s0) is bound to the address, where it is clear which. */
-async function pinUnboundName(guest: EditableGuest, nics: readonly NicMapping[]): Promise<string | undefined> {
+async function pinUnboundName(
+  guest: EditableGuest,
+  nics: readonly NicMapping[],
+): Promise<string | undefined> {
   const rules = await readNicRules(guest.tree);
-  const netplanOnly = rules.filter(({ mac, kind }) => kind === 'netplan' && nics.some((nic) => nic.oldMac === mac && nic.newMac !== mac));
+  const netplanOnly = rules.filter(
+    ({ mac, kind }) => kind === 'netplan' && nics.some((nic) => nic.oldMac === mac && nic.newMac !== mac),
+  );
   if (netplanOnly.length > 0)
     throw new DiskUnusable(
       'DISK_NETWORK_UNSUPPORTED',
       `${netplanOnly[0]?.path} binds ${netplanOnly[0]?.name} to ${netplanOnly[0]?.mac}; at this stage netplan needs the same address on the target.`,
     );
   const bound = new Set(rules.map(({ name }) => name));
-  const unbound = (await readConfiguredNics(guest.tree)).filter((name) => !bound.has(name) && !/[*?!]/.test(name));
-  const free = nics.filter(({ oldMac, newMac }) => !rules.some(({ mac }) => mac === oldMac || mac === newMac));
+  const unbound = (await readConfiguredNics(guest.tree)).filter(
+    (name) => !bound.has(name) && !/[*?!]/.test(name),
+  );
+  const free = nics.filter(
+    ({ oldMac, newMac }) => !rules.some(({ mac }) => mac === oldMac || mac === newMac),
+  );
   const [name, nic] = [unbound[0], free[0]];
   if (unbound.length !== 1 || free.length !== 1 || !name || !nic) return undefined;
   const path = `/etc/systemd/network/70-watari-${name}.link`;
   const macs = [...new Set([nic.oldMac, nic.newMac])].join(' ');
-  await guest.write(path, `# Keeps the name that the network set-up uses.\n[Match]\nMACAddress=${macs}\n\n[Link]\nName=${name}\n`);
+  await guest.write(
+    path,
+    `# Keeps the name that the network set-up uses.\n[Match]\nMACAddress=${macs}\n\n[Link]\nName=${name}\n`,
+  );
   return path;
 }

@@ -23,7 +23,9 @@ export const stableBoot: ConversionStep = {
       const before = await guest.tree.readText(path);
       if (before !== undefined && (await guest.write(path, edit(before)))) changed.push(path);
     }
-    return changed.length > 0 ? `Names that stay for the root and the swap area in ${changed.join(', ')}.` : undefined;
+    return changed.length > 0
+      ? `Names that stay for the root and the swap area in ${changed.join(', ')}.`
+      : undefined;
   },
 };
 

@@ -1,0 +1,232 @@
+import { once } from 'node:events';
+import { request } from 'node:https';
+import { connect as connectPlain } from 'node:net';
+import { join } from 'node:path';
+import { connect, type TLSSocket } from 'node:tls';
+
+import { CertificateAuthority, createHostAgentClient, type TlsMaterial } from '@watari/host-agent-client';
+import { crc32c, FRAME_HEADER_BYTES, FRAME_TYPE, FrameWriter } from '@watari/migration-core';
+
+import { CPU_MODEL } from './qemu/command-line';
+import { TestAgents, type TestAgent } from './testing/test-agents';
+
+jest.setTimeout(120_000);
+
+describe('a host agent among strangers', () => {
+  let agents: TestAgents;
+  let b: TestAgent;
+  let peer: TlsMaterial;
+  let stranger: TlsMaterial;
+  const sockets: TLSSocket[] = [];
+
+  beforeAll(async () => {
+    agents = await TestAgents.open();
+    b = await agents.start('b');
+    peer = await agents.authority.issue({ role: 'agent', id: 'a' });
+    const others = await CertificateAuthority.open(join(agents.folder, 'others'));
+    stranger = await others.issue({ role: 'agent', id: 'a' });
+  });
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+    // Whatever was tried: it answers, and holds no guest.
+    await expect(b.client.health()).resolves.toMatchObject({ guests: 0 });
+  });
+  afterAll(() => agents.close());
+
+  async function dial(tls: Partial<TlsMaterial>, maxVersion?: 'TLSv1.2'): Promise<TLSSocket> {
+    const socket = connect({
+      ...b.dataAddress,
+      cert: tls.certificate,
+      key: tls.key,
+      rejectUnauthorized: false,
+      ...(maxVersion && { maxVersion }),
+    });
+    sockets.push(socket);
+    await once(socket, 'secureConnect');
+    // What the server's refusal looks like from here; the tests look at the end of the connection.
+    socket.on('error', () => undefined);
+    return socket;
+  }
+
+  /** Resolves once the agent has closed the connection; with what it sent before. */
+  async function closed(socket: TLSSocket): Promise<string> {
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('error', () => undefined);
+    if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+    return Buffer.concat(chunks).toString('latin1');
+  }
+
+  function announce(change: Record<string, unknown> = {}): Record<string, unknown> {
+    return {
+      kind: 'announce',
+      protocolVersion: 1,
+      moveId: 'hostile',
+      spec: { guestId: 'hostile', memoryMiB: 32, vcpus: 1, machine: 'pc', disks: [], nics: [] },
+      shape: { machineType: 'pc-i440fx-9.0', cpuModel: CPU_MODEL, accelerator: 'tcg' },
+      qemuVersion: '10.0.2',
+      sourceApiUrl: 'https://127.0.0.1:1',
+      ...change,
+    };
+  }
+
+  function control(writer: FrameWriter, message: unknown): Uint8Array {
+    return writer.frame(FRAME_TYPE.control, Buffer.from(JSON.stringify(message)));
+  }
+
+  it('lets nobody in without a certificate of its authority, on either port', async () => {
+    for (const tls of [{} as Partial<TlsMaterial>, stranger]) {
+      // The client's side of TLS 1.3 is done before the server has looked at its certificate.
+      const socket = await dial(tls);
+      expect(await closed(socket)).toBe('');
+      const call = request(`${b.apiUrl}/health`, {
+        cert: tls.certificate,
+        key: tls.key,
+        rejectUnauthorized: false,
+      });
+      call.end();
+      await expect(once(call, 'response')).rejects.toThrow();
+    }
+    await expect(dial(peer, 'TLSv1.2')).rejects.toThrow();
+  });
+
+  it('lets only agents in on the data address, and agents nearly nowhere on the API', async () => {
+    expect(await closed(await dial(agents.tls))).toBe('');
+    const client = createHostAgentClient({ apiUrl: b.apiUrl, tls: peer });
+    await expect(client.listGuests()).rejects.toMatchObject({ code: 'FORBIDDEN', status: 403 });
+    await expect(client.deleteGuest('x')).rejects.toMatchObject({ code: 'FORBIDDEN' });
+    await expect(client.moveOwnership('x')).rejects.toMatchObject({ code: 'MOVE_UNKNOWN', status: 404 });
+    client.close();
+  });
+
+  it('refuses plain text', async () => {
+    const socket = connectPlain(b.dataAddress.port, b.dataAddress.host);
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    await once(socket.resume(), 'close');
+  });
+
+  it('drops a peer that sends garbage, or a frame that claims more than frames may', async () => {
+    const garbage = await dial(peer);
+    garbage.write(Buffer.alloc(4_096, 0xa5));
+    expect(await closed(garbage)).not.toContain('ready');
+
+    const huge = await dial(peer);
+    const frame = Buffer.from(new FrameWriter(1).frame(FRAME_TYPE.data, new Uint8Array(8)));
+    frame.writeUInt32BE(0xffff_fff0, 36);
+    frame.writeUInt32BE(crc32c(frame.subarray(0, 44)), 44);
+    huge.write(frame.subarray(0, FRAME_HEADER_BYTES));
+    expect(await closed(huge)).toContain('FRAME_TOO_LONG');
+  });
+
+  it.each([
+    [
+      'pages before a guest was announced',
+      (writer: FrameWriter) => writer.frame(FRAME_TYPE.data, new Uint8Array(8)),
+      'LINK_MESSAGE_UNEXPECTED',
+    ],
+    [
+      'a commit of nothing',
+      (writer: FrameWriter) => control(writer, { kind: 'commit', console: '' }),
+      'LINK_MESSAGE_UNEXPECTED',
+    ],
+    [
+      'a message of no known kind',
+      (writer: FrameWriter) => control(writer, { kind: 'obey' }),
+      'LINK_MESSAGE_INVALID',
+    ],
+    [
+      'a control frame that is no JSON',
+      (writer: FrameWriter) => writer.frame(FRAME_TYPE.control, Buffer.from('{')),
+      'LINK_MESSAGE_INVALID',
+    ],
+    [
+      'a guest id that is a path',
+      (writer: FrameWriter) =>
+        control(
+          writer,
+          announce({
+            spec: { guestId: '../../etc', memoryMiB: 32, vcpus: 1, machine: 'pc', disks: [], nics: [] },
+          }),
+        ),
+      'LINK_MESSAGE_INVALID',
+    ],
+    [
+      'a machine type with an option in it',
+      (writer: FrameWriter) =>
+        control(
+          writer,
+          announce({ shape: { machineType: 'pc,kernel=/x', cpuModel: CPU_MODEL, accelerator: 'tcg' } }),
+        ),
+      'LINK_MESSAGE_INVALID',
+    ],
+    [
+      'a machine type that this QEMU lacks',
+      (writer: FrameWriter) =>
+        control(
+          writer,
+          announce({ shape: { machineType: 'pc-i440fx-99.0', cpuModel: CPU_MODEL, accelerator: 'tcg' } }),
+        ),
+      'MACHINE_TYPE_UNSUPPORTED',
+    ],
+    [
+      'a guest of another accelerator',
+      (writer: FrameWriter) =>
+        control(
+          writer,
+          announce({ shape: { machineType: 'pc-i440fx-9.0', cpuModel: CPU_MODEL, accelerator: 'kvm' } }),
+        ),
+      'ACCELERATOR_DIFFERS',
+    ],
+    [
+      'a protocol of the future',
+      (writer: FrameWriter) => control(writer, announce({ protocolVersion: 2 })),
+      'MOVE_PROTOCOL_UNKNOWN',
+    ],
+    [
+      'a disk that is not here',
+      (writer: FrameWriter) =>
+        control(
+          writer,
+          announce({
+            spec: {
+              guestId: 'hostile',
+              memoryMiB: 32,
+              vcpus: 1,
+              machine: 'pc',
+              disks: [{ path: '/no/such.raw', format: 'raw', bus: 'ahci' }],
+              nics: [],
+            },
+          }),
+        ),
+      'DISK_MISSING',
+    ],
+  ])('refuses %s, and says so', async (_what, frame, code) => {
+    const socket = await dial(peer);
+    socket.write(frame(new FrameWriter(1)));
+    expect(await closed(socket)).toContain(code);
+  });
+
+  it('discards a guest whose stream is no migration stream', async () => {
+    const socket = await dial(peer);
+    const writer = new FrameWriter(1);
+    const health = await b.client.health();
+    const machineType = `pc-i440fx-${health.qemuVersion.split('.').slice(0, 2).join('.')}`;
+    socket.write(
+      control(writer, announce({ shape: { machineType, cpuModel: CPU_MODEL, accelerator: 'tcg' } })),
+    );
+    const answers = closed(socket);
+    await new Promise<void>((resolve) =>
+      socket.on('data', (chunk: Buffer) => {
+        if (chunk.includes('"ready"')) resolve();
+      }),
+    );
+    expect(await b.client.getGuest('hostile')).toMatchObject({ state: 'incoming' });
+    // One opaque token of 64 bytes of nonsense, as a frame that holds.
+    const payload = Buffer.alloc(FRAME_HEADER_BYTES + 5 + 64, 0x5a);
+    payload.writeUInt8(1, FRAME_HEADER_BYTES);
+    payload.writeUInt32BE(64, FRAME_HEADER_BYTES + 1);
+    socket.write(writer.stamp(payload, FRAME_TYPE.data, { logicalBytes: 64 }));
+    expect(await answers).toContain('TARGET_QEMU_FAILED');
+  });
+});

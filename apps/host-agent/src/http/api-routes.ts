@@ -1,0 +1,141 @@
+import type { ServerResponse } from 'node:http';
+
+import {
+  type AgentHealth,
+  type GuestEvent,
+  GuestSpecSchema,
+  MoveRequestSchema,
+  ProbeRequestSchema,
+  StorageCheckRequestSchema,
+} from '@watari/host-agent-client';
+
+import { AgentError } from '../errors';
+import type { EventLog } from '../guests/event-log';
+import type { Guests } from '../guests/guests';
+import type { Moves } from '../moves/moves';
+import { probeGuest } from '../probe';
+import { checkStorage } from '../storage-check';
+import { readBody } from './body';
+import type { Route } from './router';
+
+/** A blank line so often keeps the stream of events from looking dead. */
+const KEEP_ALIVE_MS = 10_000;
+/** A reader that does not read is let go, not remembered for. */
+const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+
+export interface ApiSurroundings {
+  readonly agentId: string;
+  readonly bootId: string;
+  readonly guests: Guests;
+  readonly moves: Moves;
+  readonly health: () => AgentHealth;
+}
+
+export function apiRoutes({ agentId, bootId, guests, moves, health }: ApiSurroundings): Route[] {
+  return [
+    { method: 'GET', path: '/health', forAgents: true, handle: () => ({ status: 200, body: health() }) },
+    { method: 'GET', path: '/guests', handle: () => ({ status: 200, body: guests.list() }) },
+    {
+      method: 'PUT',
+      path: '/guests/:',
+      handle: async ({ request, ids: [guestId] }) => {
+        const spec = await readBody(request, GuestSpecSchema);
+        if (spec.guestId !== guestId)
+          throw new AgentError('REQUEST_INVALID', 'guestId differs from the one in the path.', {
+            status: 400,
+            field: 'guestId',
+          });
+        const { guest, created } = await guests.put(spec);
+        return { status: created ? 201 : 200, body: guest.status() };
+      },
+    },
+    {
+      method: 'GET',
+      path: '/guests/:',
+      handle: async ({ ids: [guestId] }) => {
+        const guest = guests.get(guestId!);
+        await guest.drainConsole();
+        return { status: 200, body: guest.status() };
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/guests/:',
+      handle: async ({ ids: [guestId] }) => {
+        const guest = guests.find(guestId!);
+        if (guest) await moves.beforeDelete(guest);
+        await guests.delete(guestId!);
+        return { status: 204 };
+      },
+    },
+    {
+      method: 'GET',
+      path: '/guests/:/events',
+      handle: ({ response, ids: [guestId], signal }) => {
+        streamEvents(guests.get(guestId!).eventLog, response, signal);
+        return 'streamed';
+      },
+    },
+    {
+      method: 'POST',
+      path: '/guests/:/probe',
+      handle: async ({ request, ids: [guestId], signal }) => {
+        const probe = await readBody(request, ProbeRequestSchema);
+        return { status: 200, body: await probeGuest(guests.get(guestId!), probe, signal) };
+      },
+    },
+    {
+      method: 'POST',
+      path: '/moves',
+      handle: async ({ request }) => ({
+        status: 202,
+        body: await moves.start(await readBody(request, MoveRequestSchema)),
+      }),
+    },
+    {
+      method: 'GET',
+      path: '/moves/:',
+      handle: ({ ids: [moveId] }) => ({ status: 200, body: moves.get(moveId!) }),
+    },
+    {
+      method: 'POST',
+      path: '/moves/:/switch-over',
+      handle: ({ ids: [moveId] }) => ({ status: 202, body: moves.switchOver(moveId!) }),
+    },
+    {
+      method: 'POST',
+      path: '/moves/:/cancel',
+      handle: async ({ ids: [moveId] }) => ({ status: 200, body: await moves.cancel(moveId!) }),
+    },
+    {
+      method: 'GET',
+      path: '/moves/:/ownership',
+      forAgents: true,
+      handle: ({ ids: [moveId], caller }) => ({ status: 200, body: moves.ownership(moveId!, caller) }),
+    },
+    {
+      method: 'POST',
+      path: '/storage-checks',
+      handle: async ({ request }) => ({
+        status: 200,
+        body: await checkStorage(await readBody(request, StorageCheckRequestSchema), { agentId, bootId }),
+      }),
+    },
+  ];
+}
+
+function streamEvents(log: EventLog, response: ServerResponse, signal: AbortSignal): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+  const send = (event: GuestEvent): void => {
+    response.write(`${JSON.stringify(event)}\n`);
+    if (response.writableLength > UNREAD_BYTES_MAX) response.destroy();
+  };
+  for (const event of log.all) send(event);
+  response.flushHeaders();
+  const stopListening = log.listen(send);
+  const keepAlive = setInterval(() => response.write('\n'), KEEP_ALIVE_MS);
+  signal.addEventListener('abort', () => {
+    stopListening();
+    clearInterval(keepAlive);
+  });
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env node
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import { IdSchema, readTlsMaterial, type TlsMaterial } from '@watari/host-agent-client';
+import { createHostTools } from '@watari/host-tools';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { pino } from 'pino';
+
+import { AGENT_VERSION, startHostAgent } from './agent';
+import { AgentError, describeError } from './errors';
+
+interface CliOptions {
+  agentId: string;
+  state: string;
+  tls: string;
+  listen: string;
+  advertise?: string;
+  apiPort: number;
+  dataPort: number;
+  accelerator?: 'kvm' | 'tcg';
+  cache?: string;
+  logFile?: string;
+  logLevel: string;
+  stopGuests: boolean;
+}
+
+const EXIT_FAILED = 1;
+
+const program = new Command('watari-host-agent')
+  .description('Runs guests on this host and moves them, while they run, to another host.')
+  .version(AGENT_VERSION)
+  .addOption(
+    new Option('--agent-id <id>', 'name of this host; its certificate must carry the same')
+      .env('WATARI_AGENT_ID')
+      .makeOptionMandatory()
+      .argParser(parseId),
+  )
+  .addOption(
+    new Option('--state <folder>', 'where the agent keeps its guests; its own alone')
+      .env('WATARI_AGENT_STATE')
+      .makeOptionMandatory(),
+  )
+  .addOption(
+    new Option('--tls <folder>', 'holds agent-<id>.pem, agent-<id>-key.pem and authority.pem')
+      .env('WATARI_AGENT_TLS')
+      .makeOptionMandatory(),
+  )
+  .addOption(
+    new Option('--listen <host>', 'address to listen on').env('WATARI_AGENT_LISTEN').default('127.0.0.1'),
+  )
+  .addOption(
+    new Option('--advertise <host>', 'name or address that others reach this host by').env(
+      'WATARI_AGENT_ADVERTISE',
+    ),
+  )
+  .addOption(
+    new Option('--api-port <port>', '0 takes a free one')
+      .env('WATARI_AGENT_API_PORT')
+      .default(0)
+      .argParser(parsePort),
+  )
+  .addOption(
+    new Option('--data-port <port>', '0 takes a free one')
+      .env('WATARI_AGENT_DATA_PORT')
+      .default(0)
+      .argParser(parsePort),
+  )
+  .addOption(
+    new Option('--accelerator <name>', 'instead of a probe at every start')
+      .env('WATARI_AGENT_ACCELERATOR')
+      .choices(['kvm', 'tcg']),
+  )
+  .addOption(new Option('--cache <folder>', "Watari's cache of programs").env('WATARI_CACHE'))
+  .addOption(new Option('--log-file <file>', 'instead of standard error').env('WATARI_AGENT_LOG_FILE'))
+  .addOption(new Option('--log-level <level>').env('WATARI_LOG_LEVEL').default('info'))
+  .option('--stop-guests', 'power guests off when the agent ends; without it they run on', false)
+  .action(run);
+
+async function run(options: CliOptions): Promise<void> {
+  const logger = pino(
+    { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    // Standard output is for the one line that says where the agent listens.
+    pino.destination(
+      options.logFile ? { dest: options.logFile, mkdir: true, sync: true } : { dest: 2, sync: true },
+    ),
+  );
+  const agent = await startHostAgent({
+    agentId: options.agentId,
+    stateFolder: resolve(options.state),
+    tls: await readTls(resolve(options.tls), options.agentId),
+    listenHost: options.listen,
+    ...(options.advertise !== undefined && { advertisedHost: options.advertise }),
+    apiPort: options.apiPort,
+    dataPort: options.dataPort,
+    ...(options.accelerator !== undefined && { accelerator: options.accelerator }),
+    tools: createHostTools(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }),
+    logger,
+  });
+  const stop = (): void => {
+    agent.stop({ stopGuests: options.stopGuests }).then(
+      () => process.exit(0),
+      (error: unknown) => fail(error),
+    );
+  };
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  const { agentId, apiUrl, dataAddress } = agent;
+  process.stdout.write(`${JSON.stringify({ agentId, apiUrl, dataAddress })}\n`);
+}
+
+async function readTls(folder: string, agentId: string): Promise<TlsMaterial> {
+  try {
+    return await readTlsMaterial({
+      certificatePath: join(folder, `agent-${agentId}.pem`),
+      keyPath: join(folder, `agent-${agentId}-key.pem`),
+      authorityPath: join(folder, 'authority.pem'),
+    });
+  } catch (cause) {
+    const there = await readdir(folder).catch(() => []);
+    throw new AgentError(
+      'TLS_FILES_MISSING',
+      `${folder} does not hold agent-${agentId}.pem, agent-${agentId}-key.pem and authority.pem ` +
+        `(found: ${there.join(', ') || 'nothing'}). Have them issued, and name the folder with --tls.`,
+      { cause },
+    );
+  }
+}
+
+function parseId(text: string): string {
+  if (IdSchema.safeParse(text).success) return text;
+  throw new InvalidArgumentError('Write 1 to 64 letters, digits, "-" or "_".');
+}
+
+function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  if (port >= 0 && port <= 65_535) return port;
+  throw new InvalidArgumentError('Write a port from 0 to 65535.');
+}
+
+function fail(error: unknown): never {
+  const { code, reason } = describeError(error);
+  process.stderr.write(`${code}: ${reason}\n`);
+  process.exit(EXIT_FAILED);
+}
+
+program.parseAsync().catch(fail);

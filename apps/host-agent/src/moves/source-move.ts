@@ -1,0 +1,379 @@
+import type { MoveRequest, MoveStatus, TlsMaterial } from '@watari/host-agent-client';
+import type { Frame } from '@watari/migration-core';
+import type { Logger } from 'pino';
+
+import { AgentError, describeError } from '../errors';
+import type { Guest } from '../guests/guest';
+import { MigrationReply } from '../qmp/replies';
+import { type ClockOffset, clockOffset, type ClockReading, wallClockMs } from './clock-offset';
+import { DataLink } from './data-link';
+import { downtime } from './downtime';
+import { connectToAgent } from './link-security';
+import {
+  CONSOLE_BYTES_MAX,
+  MOVE_PROTOCOL_VERSION,
+  shorten,
+  type SourceMessage,
+  type TargetMessage,
+  TargetMessageSchema,
+} from './messages';
+import { Mailbox } from './mailbox';
+import {
+  BANDWIDTH_UNLIMITED,
+  setBandwidth,
+  setCapabilities,
+  setFloor,
+  setSwitchOver,
+} from './migration-settings';
+import { Pace } from './pace';
+import type { Peer } from './ownership';
+import { SourceStream, windowBytes } from './source-stream';
+import { takeBack } from './take-back';
+
+const POLL_MS = 250;
+const PING_MS = 5_000;
+const PINGS = 5;
+const ANSWER_TIMEOUT_MS = 15_000;
+/** The target builds a machine; under emulation on a busy host that takes its time. */
+const READY_TIMEOUT_MS = 90_000;
+/** From the end of the stream to the target's word that all of it is loaded. */
+const RECEIVED_TIMEOUT_MS = 60_000;
+const RUNNING_TIMEOUT_MS = 30_000;
+/** A guest that hardly writes would have QEMU look for changes thousands of times a second while it waits. */
+const WAITING_BYTES_PER_SECOND_MIN = 128 * 1024;
+const WAITING_SHARE = 1.1;
+
+export interface SourceMoveSurroundings {
+  readonly tls: TlsMaterial;
+  readonly apiUrl: string;
+  readonly bootId: string;
+  readonly qemuVersion: string;
+  readonly outSocket: string;
+  readonly logger: Logger;
+  /** Keeps the status, and this, over restarts. */
+  readonly save: (more: { clock: ClockOffset }) => Promise<void>;
+}
+
+export type SourceOutcome = 'completed' | 'cancelled' | 'failed' | 'uncertain';
+
+/**
+ * The source's half of one move, from the first connection to the end of the guest's life here. Until the commit
+ * every failure leaves the guest running here; after it, the target alone decides, and this half only finds out.
+ */
+export class SourceMove {
+  readonly #beganMs = performance.now();
+  readonly #abort = new AbortController();
+  readonly #mailbox = new Mailbox<TargetMessage>(this.#abort.signal);
+  readonly #pace: Pace;
+  #state: MoveStatus['state'] = 'pre-copy';
+  #figures: Partial<MoveStatus> = {};
+  #link: DataLink<TargetMessage, SourceMessage> | null = null;
+  #stream: SourceStream | null = null;
+  #clock: ClockOffset = { offsetMs: 0, uncertaintyMs: 0 };
+  #peer: Peer | undefined;
+  #stopMs: number | null = null;
+  #isCommitted = false;
+  #isThrottled = false;
+  #isCancelled = false;
+  #endedMs: number | null = null;
+
+  constructor(
+    private readonly request: MoveRequest,
+    private readonly guest: Guest,
+    private readonly around: SourceMoveSurroundings,
+  ) {
+    this.#pace = new Pace(request.downtimeLimitMs);
+  }
+
+  /** The target's clock against ours. */
+  get clock(): ClockOffset {
+    return this.#clock;
+  }
+
+  get isCommitted(): boolean {
+    return this.#isCommitted;
+  }
+
+  status(): MoveStatus {
+    const counters = this.#stream?.counters;
+    return {
+      moveId: this.request.moveId,
+      guestId: this.request.guestId,
+      state: this.#state,
+      rounds: 0,
+      guestBytes: counters?.guestBytes ?? 0,
+      wireBytes: this.#link?.bytesWritten ?? 0,
+      pages: counters?.pages ?? 0,
+      zeroPages: counters?.zeroPages ?? 0,
+      totalMs: Math.round((this.#endedMs ?? performance.now()) - this.#beganMs),
+      ...this.#figures,
+    };
+  }
+
+  /** Gives the move up unless it is committed. */
+  cancel(error: AgentError, isCancelled = true): void {
+    if (this.#isCommitted || this.#endedMs !== null) return;
+    this.#isCancelled = isCancelled;
+    this.#abort.abort(error);
+  }
+
+  /** Asks for the switch-over of a move that is ready; goes on by itself. */
+  beginSwitchOver(): void {
+    this.#state = 'switching';
+    this.#letSwitch().catch((error: unknown) => this.#abort.abort(error));
+  }
+
+  async #letSwitch(): Promise<void> {
+    const { guest, request } = this;
+    await guest.step({ type: 'switch-over-begun', moveId: request.moveId, peer: this.#peer! });
+    this.#abort.signal.throwIfAborted();
+    this.#stream!.window = windowBytes(this.#pace.bytesPerSecond, true);
+    await setSwitchOver(guest.machine, {
+      downtimeLimitMs: request.downtimeLimitMs,
+      measuredBytesPerSecond: this.#pace.bytesPerSecond,
+      bandwidthBytesPerSecond: this.#bandwidth,
+    });
+    this.#abort.signal.throwIfAborted();
+    this.#stream!.gate.release();
+  }
+
+  /** Runs the move to its end; never rejects. `uncertain` means committed, and the target did not answer. */
+  async run(): Promise<SourceOutcome> {
+    const onEvent = ({
+      event,
+      at,
+    }: {
+      event: string;
+      at: { seconds: number; microseconds: number };
+    }): void => {
+      if (event === 'STOP') this.#stopMs = at.seconds * 1_000 + at.microseconds / 1_000;
+    };
+    const onEnd = (): void =>
+      this.#abort.abort(new AgentError('GUEST_ENDED', 'The guest ended while it was being moved.'));
+    this.guest.events.on('event', onEvent).on('end', onEnd);
+    const pings = setInterval(() => this.#link?.tell({ kind: 'ping', id: 0 }), PING_MS);
+    try {
+      await this.#open();
+      await this.#copy();
+      await this.#handOver();
+      return this.#conclude('completed');
+    } catch (error) {
+      return this.#isCommitted ? this.#leaveUncertain(error) : await this.#giveUp(error);
+    } finally {
+      clearInterval(pings);
+      this.guest.events.off('event', onEvent).off('end', onEnd);
+      this.#stream?.close();
+      this.#link?.end();
+    }
+  }
+
+  get #bandwidth(): number {
+    return this.request.bandwidthBytesPerSecondMax ?? BANDWIDTH_UNLIMITED;
+  }
+
+  async #open(): Promise<void> {
+    const { target } = this.request;
+    const { socket, agentId } = await connectToAgent(target.dataAddress, this.around.tls, target.agentId);
+    this.#peer = { agentId, apiUrl: target.apiUrl, dataAddress: target.dataAddress };
+    const link = new DataLink<TargetMessage, SourceMessage>(socket, TargetMessageSchema);
+    this.#link = link;
+    this.#stream = new SourceStream(link);
+    link.events.on('message', (message) => this.#take(message));
+    link.events.on('frame', (frame) => this.#takeFrame(frame));
+    link.events.on('drain', () => this.#stream?.pump());
+    link.events.on('broken', (error) => this.#abort.abort(error));
+    link.events.on('closed', (error) =>
+      this.#abort.abort(error ?? new AgentError('LINK_LOST', 'The target agent closed the link.')),
+    );
+    await this.#measureClock(link);
+    await this.around.save({ clock: this.#clock });
+    link.tell({
+      kind: 'announce',
+      protocolVersion: MOVE_PROTOCOL_VERSION,
+      moveId: this.request.moveId,
+      spec: this.guest.spec,
+      shape: this.guest.shape,
+      qemuVersion: this.around.qemuVersion,
+      sourceApiUrl: this.around.apiUrl,
+    });
+    await this.#mailbox.expect('ready', READY_TIMEOUT_MS);
+  }
+
+  async #copy(): Promise<void> {
+    const { machine } = this.guest;
+    const stream = this.#stream!;
+    await stream.listen(this.around.outSocket);
+    await setCapabilities(machine);
+    await setFloor(machine, this.#bandwidth);
+    this.#abort.signal.throwIfAborted();
+    await machine.execute('migrate', { uri: `unix:${this.around.outSocket}` });
+    const signal = this.#abort.signal;
+    let isOver = false;
+    const ended = Mailbox.race(stream.ended, signal).finally(() => (isOver = true));
+    ended.catch(() => undefined);
+    while (!isOver) {
+      await this.#poll();
+      await Mailbox.race(
+        Promise.race([ended, new Promise((resolve) => setTimeout(resolve, POLL_MS))]),
+        signal,
+      );
+    }
+    const { sha256 } = await ended;
+    this.#figures.streamSha256 = sha256;
+    if (this.#state !== 'switching')
+      throw new AgentError('STREAM_CUT', 'The stream from QEMU ended before the switch-over was asked for.');
+    this.#link!.tell({ kind: 'stream-ended' });
+  }
+
+  async #poll(): Promise<void> {
+    const { machine } = this.guest;
+    const reply = await machine.ask(MigrationReply, 'query-migrate');
+    if (reply.status === 'failed' || reply.status === 'cancelled')
+      throw new AgentError(
+        'QEMU_MIGRATION_FAILED',
+        `QEMU gave the migration up: ${reply['error-desc'] ?? reply.status}.`,
+      );
+    if (!reply.ram) return;
+    const dirtyBytesPerSecond = reply.ram['dirty-pages-rate'] * reply.ram['page-size'];
+    const stream = this.#stream!;
+    const verdict = this.#pace.judge(
+      {
+        atMs: performance.now(),
+        rounds: reply.ram['dirty-sync-count'],
+        remainingBytes: reply.ram.remaining,
+        dirtyBytesPerSecond,
+        appliedBytes: stream.appliedBytes,
+      },
+      this.#isThrottled,
+    );
+    this.#figures = {
+      ...this.#figures,
+      rounds: reply.ram['dirty-sync-count'],
+      remainingBytes: reply.ram.remaining,
+      bytesPerSecond: Math.round(verdict.bytesPerSecond),
+      expectedDowntimeMs: verdict.expectedDowntimeMs,
+    };
+    if (this.#state === 'switching') return;
+    stream.window = windowBytes(this.#pace.bytesPerSecond, false);
+    this.#state = verdict.isReady ? 'ready-to-switch' : 'pre-copy';
+    await this.#throttle(verdict.isReady, dirtyBytesPerSecond);
+  }
+
+  /** While the move waits for its switch-over, QEMU copies what the guest writes and no faster. */
+  async #throttle(isWaiting: boolean, dirtyBytesPerSecond: number): Promise<void> {
+    if (!isWaiting && !this.#isThrottled) return;
+    const paced = Math.max(WAITING_BYTES_PER_SECOND_MIN, dirtyBytesPerSecond * WAITING_SHARE);
+    this.#isThrottled = isWaiting;
+    await setBandwidth(this.guest.machine, isWaiting ? Math.min(paced, this.#bandwidth) : this.#bandwidth);
+    // The switch-over may have been asked for meanwhile, and wants all there is.
+    if (this.status().state === 'switching') await setBandwidth(this.guest.machine, this.#bandwidth);
+  }
+
+  async #handOver(): Promise<void> {
+    const { guest } = this;
+    const received = await this.#mailbox.expect('received', RECEIVED_TIMEOUT_MS);
+    if (received.streamSha256 !== this.#figures.streamSha256)
+      throw new AgentError('STREAM_DIGEST', 'The target rebuilt another stream than this host sent.');
+    // The guest is paused: what it wrote to its console is complete.
+    await guest.drainConsole();
+    this.#abort.signal.throwIfAborted();
+    await this.#commit();
+    this.#link!.tell({
+      kind: 'commit',
+      console: guest.console.bytes.subarray(-CONSOLE_BYTES_MAX).toString('base64'),
+    });
+    const running = await this.#mailbox.expect('running', RUNNING_TIMEOUT_MS);
+    await this.#finish({ resumedAtMs: running.resumedAtMs, forwards: running.forwards });
+  }
+
+  /** From the call on nobody may cancel. When the note cannot be written, it never counted: nothing was told. */
+  async #commit(): Promise<void> {
+    this.#isCommitted = true;
+    try {
+      await this.guest.step({ type: 'committed' });
+    } catch (error) {
+      this.#isCommitted = false;
+      throw error;
+    }
+  }
+
+  /** The target runs the guest: ends it here, and fills in the last figures. */
+  async #finish(running: { resumedAtMs: number; forwards: MoveStatus['forwards'] }): Promise<void> {
+    this.#figures = {
+      ...this.#figures,
+      remainingBytes: 0,
+      forwards: running.forwards,
+      ...(this.#stopMs !== null && downtime(this.#stopMs, running.resumedAtMs, this.#clock)),
+    };
+    if (this.guest.ownership.state === 'handed-over') await this.guest.step({ type: 'confirmed' });
+    await this.guest.endMachine();
+  }
+
+  async #measureClock(link: DataLink<TargetMessage, SourceMessage>): Promise<void> {
+    const readings: ClockReading[] = [];
+    let bootId = '';
+    for (let id = 1; id <= PINGS; id += 1) {
+      const sentMs = wallClockMs();
+      link.tell({ kind: 'ping', id });
+      const pong = await this.#mailbox.expect('pong', ANSWER_TIMEOUT_MS);
+      readings.push({ sentMs, theirsMs: pong.clockMs, receivedMs: wallClockMs() });
+      bootId = pong.bootId;
+    }
+    // One machine has one clock.
+    if (bootId !== this.around.bootId) this.#clock = clockOffset(readings);
+  }
+
+  #take(message: TargetMessage): void {
+    // The answers to what keeps a quiet link alive.
+    if (message.kind === 'pong' && message.id === 0) return;
+    if (message.kind === 'return-path-ended') return this.#stream?.endReturnPath();
+    if (message.kind === 'refused')
+      return this.#abort.abort(
+        new AgentError(message.code, `The target refused: ${message.reason}`, { status: 502 }),
+      );
+    this.#mailbox.put(message);
+  }
+
+  #takeFrame(frame: Frame): void {
+    try {
+      this.#stream?.take(frame);
+    } catch (error) {
+      this.#link?.abort(error instanceof AgentError ? error : new AgentError('LINK_FAULT', String(error)));
+    }
+  }
+
+  #leaveUncertain(error: unknown): SourceOutcome {
+    const { reason } = describeError(error);
+    this.around.logger.error({ reason }, 'committed, but the target did not say that the guest runs');
+    this.guest.waitingFor = `Handed over to ${this.#peer?.agentId}, which has not confirmed it (${reason}). Neither side starts the guest until they have spoken.`;
+    this.#figures.reason = this.guest.waitingFor;
+    return 'uncertain';
+  }
+
+  async #giveUp(error: unknown): Promise<SourceOutcome> {
+    const { code, reason } = describeError(error);
+    this.#link?.tell({ kind: 'cancel', code, reason: shorten(reason) });
+    // Orderly, so that the word goes out; what follows does not wait for it.
+    this.#link?.end();
+    this.#figures = { ...this.#figures, code, reason };
+    try {
+      await takeBack(this.guest);
+    } catch (trouble) {
+      this.around.logger.error(
+        { error: describeError(trouble) },
+        'the guest did not go on after a move failed',
+      );
+      this.#figures.reason = `${reason} And the guest did not go on: ${describeError(trouble).reason}`;
+      return this.#conclude('failed');
+    }
+    return this.#conclude(this.#isCancelled ? 'cancelled' : 'failed');
+  }
+
+  #conclude(state: 'completed' | 'cancelled' | 'failed'): SourceOutcome {
+    // Read before the link forgets them.
+    this.#figures = { ...this.#figures, wireBytes: this.#link?.bytesWritten ?? 0 };
+    this.#endedMs = performance.now();
+    this.#state = state;
+    return state;
+  }
+}

@@ -1,0 +1,103 @@
+import { CliError, EXIT } from './errors';
+
+const TIMEOUT_MS = 60_000;
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** Services hear of each other's news by events: a moment after a registration not all of them know it. */
+const SETTLE_MS = 10_000;
+const SETTLE_POLL_MS = 150;
+
+export interface ApiOptions {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Speaks to a running installation. Rejects with CliError that carries the problem's code. */
+export class ApiClient {
+  constructor(private readonly options: ApiOptions) {}
+
+  get url(): string {
+    return this.options.url;
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.request<T>('GET', path);
+  }
+
+  post<T>(path: string, body: object = {}): Promise<T> {
+    return this.request<T>('POST', path, body);
+  }
+
+  /** As `post`, and again for a while when the answer is that something just registered is unknown. */
+  async postSettled<T>(path: string, body: object): Promise<T> {
+    const until = performance.now() + SETTLE_MS;
+    for (;;) {
+      try {
+        return await this.post<T>(path, body);
+      } catch (error) {
+        const isUnsettled =
+          error instanceof CliError && (error.code === 'SERVER_UNKNOWN' || error.code === 'HOST_UNKNOWN');
+        if (!isUnsettled || performance.now() > until) throw error;
+        await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
+      }
+    }
+  }
+
+  private async request<T>(method: string, path: string, body?: object): Promise<T> {
+    let response: Response;
+    try {
+      response = await fetch(new URL(path, this.options.url), {
+        method,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        redirect: 'error',
+        headers: {
+          authorization: `Bearer ${this.options.token}`,
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      throw new CliError(
+        'WATARI_UNREACHABLE',
+        `Nothing answers at ${this.options.url}. Start it with "watari up", or set WATARI_URL and WATARI_TOKEN.`,
+        EXIT.unreachable,
+        String((error as Error).cause ?? error),
+      );
+    }
+    const text = await boundedText(response);
+    const answer = parse(text, response.status);
+    if (response.ok) return answer as T;
+    const {
+      code = 'REQUEST_FAILED',
+      detail,
+      errors,
+    } = answer as {
+      code?: string;
+      detail?: string;
+      errors?: { field: string; message: string }[];
+    };
+    const fields = (errors ?? []).slice(1).map(({ field, message }) => `\n  ${field}: ${message}`);
+    throw new CliError(
+      code,
+      `${detail ?? `status ${response.status}`}${fields.join('')}`,
+      response.status >= 500 ? EXIT.failed : EXIT.refused,
+    );
+  }
+}
+
+async function boundedText(response: Response): Promise<string> {
+  const bytes = await response.arrayBuffer();
+  if (bytes.byteLength > ANSWER_BYTES_MAX)
+    throw new CliError('ANSWER_TOO_LARGE', 'The answer is larger than 64 MiB.');
+  return Buffer.from(bytes).toString('utf8');
+}
+
+function parse(text: string, status: number): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text);
+  } catch {
+    throw new CliError(
+      'ANSWER_INVALID',
+      `The answer (status ${status}) is no JSON: is this Watari's address?`,
+    );
+  }
+}

@@ -1,0 +1,228 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { makeFakeServer } from '@watari/disk-image/testing';
+import { createHostTools } from '@watari/host-tools';
+import { type RunningKafka, kafkaAvailability, startKafka } from '@watari/kafka-dev';
+import type { JournalView, MigrationView } from './cli/migrations';
+import { ControlPlane } from './testing/control-plane';
+
+/** Real services, database, bus and disk; agents that keep the API's rules and run nothing. */
+describe('a crossing', () => {
+  let folder: string;
+  let disk: string;
+  let control: ControlPlane;
+  let serverId: string;
+  let server = 0;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'watari-crossing-'));
+    disk = await makeFakeServer({ folder, tools: createHostTools() });
+    control = await ControlPlane.start();
+  }, 120_000);
+  beforeEach(async () => {
+    server += 1;
+    const copy = join(folder, `server-${server}`);
+    // Another path is another server.
+    const { mkdir, copyFile } = await import('node:fs/promises');
+    await mkdir(copy);
+    await copyFile(disk, join(copy, 'disk.raw'));
+    ({ serverId } = await control.register(`server-${server}`, join(copy, 'disk.raw')));
+    Object.assign(control.agents.mischief, {
+      deadGuests: /^$/,
+      holdPreCopy: false,
+      failSwitchOver: false,
+      storageIsShared: true,
+    });
+  });
+  afterAll(async () => {
+    await control.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const migrate = async (to: string, more?: object) => control.end(await control.begin(serverId, to, more));
+
+  it('converts a server, proves that it boots, and starts it on its host; the source is not changed', async () => {
+    const path = join(folder, `server-${server}`, 'disk.raw');
+    const before = sha256(await readFile(path));
+    const end = await migrate('host-a');
+    expect(end).toMatchObject({ status: 'completed', assignment: { kind: 'cold' } });
+    expect(end.itinerary).toEqual([
+      'preflight',
+      'copy-disk',
+      'convert-guest',
+      'boot-proof',
+      'switch-over',
+      'verify',
+      'finish',
+    ]);
+    expect(control.agents.hostsRunning(serverId)).toEqual(['host-a']);
+    expect(sha256(await readFile(path))).toBe(before);
+  });
+
+  it('moves it live to another host, and back', async () => {
+    await migrate('host-a');
+    const there = await migrate('host-b');
+    expect(there).toMatchObject({
+      status: 'completed',
+      assignment: { kind: 'live' },
+      results: { 'switch-over': { downtimeMs: 42 } },
+    });
+    expect(control.agents.hostsRunning(serverId)).toEqual(['host-b']);
+    expect((await migrate('host-a')).status).toBe('completed');
+    expect(control.agents.hostsRunning(serverId)).toEqual(['host-a']);
+  });
+
+  it('tells its whole story in order, under one correlation id', async () => {
+    const { migrationId } = await migrate('host-a');
+    const story = storyOf(await control.journal(migrationId));
+    expect(story).toEqual(STORY_OF_A_COLD_MIGRATION);
+  });
+
+  it('refuses a second migration of a server while one is under way', async () => {
+    await migrate('host-a');
+    control.agents.mischief.holdPreCopy = true;
+    const first = await control.begin(serverId, 'host-b');
+    await expect(control.begin(serverId, 'host-b')).rejects.toMatchObject({ code: 'SERVER_BUSY' });
+    await control.until(first, ({ phase }) => phase === 'pre-copy');
+    await control.api.post(`/migrations/${first}/cancel`, { by: 'spec', reason: 'done' });
+    expect((await control.end(first)).status).toBe('rolled-back');
+  });
+
+  it('rolls back when the converted disk does not boot, and throws away what it had made', async () => {
+    control.agents.mischief.deadGuests = /-proof$/;
+    const end = await migrate('host-a');
+    expect(end).toMatchObject({ status: 'rolled-back', why: { code: 'BOOT_PROOF_FAILED' } });
+    expect(end.why?.reason).toContain('Gave up waiting for root');
+    expect(control.agents.hostsRunning(serverId)).toEqual([]);
+    const kept = await readdir(
+      join(control.folder, 'services', 'image-conversion', 'conversions', end.migrationId),
+    );
+    expect(kept).toEqual([]);
+    // The server is free again: a later migration goes through.
+    control.agents.mischief.deadGuests = /^$/;
+    expect((await migrate('host-a')).status).toBe('completed');
+  });
+
+  it('rolls back a switch-over that failed while the guest still ran at its source', async () => {
+    await migrate('host-a');
+    control.agents.mischief.failSwitchOver = true;
+    const end = await migrate('host-b');
+    expect(end).toMatchObject({ status: 'rolled-back', why: { code: 'LINK_LOST' } });
+    expect(control.agents.hostsRunning(serverId)).toEqual(['host-a']);
+  });
+
+  it('refuses a live migration without shared storage, with the guest left alone', async () => {
+    await migrate('host-a');
+    control.agents.mischief.storageIsShared = false;
+    expect(await migrate('host-b')).toMatchObject({
+      status: 'rolled-back',
+      why: { code: 'STORAGE_NOT_SHARED' },
+    });
+    expect(control.agents.hostsRunning(serverId)).toEqual(['host-a']);
+  });
+
+  it('cancels in pre-copy, and the guest runs on', async () => {
+    await migrate('host-a');
+    control.agents.mischief.holdPreCopy = true;
+    const migrationId = await control.begin(serverId, 'host-b');
+    await control.until(migrationId, ({ phase }) => phase === 'pre-copy');
+    await control.api.post(`/migrations/${migrationId}/cancel`, { by: 'spec', reason: 'wrong window' });
+    expect(await control.end(migrationId)).toMatchObject({
+      status: 'rolled-back',
+      why: { code: 'MIGRATION_CANCELLED' },
+    });
+    expect(control.agents.hostsRunning(serverId)).toEqual(['host-a']);
+  });
+
+  it('goes on where it was when all services stop in the middle', async () => {
+    await migrate('host-a');
+    control.agents.mischief.holdPreCopy = true;
+    const migrationId = await control.begin(serverId, 'host-b');
+    await control.until(migrationId, ({ phase }) => phase === 'pre-copy');
+    await control.restart();
+    expect((await control.get(migrationId)).phase).toBe('pre-copy');
+    await control.api.post(`/migrations/${migrationId}/cancel`, { by: 'spec', reason: 'seen enough' });
+    expect((await control.end(migrationId)).status).toBe('rolled-back');
+  });
+
+  it('refuses a server that is nowhere registered, a host that is none, and a move to where it is', async () => {
+    const unknown = '00000000-0000-4000-8000-000000000000';
+    await expect(
+      control.api.post('/migrations', { serverId: unknown, targetHostId: 'host-a' }),
+    ).rejects.toMatchObject({ code: 'SERVER_UNKNOWN' });
+    await migrate('host-a');
+    await expect(control.api.post('/migrations', { serverId, targetHostId: 'host-x' })).rejects.toMatchObject(
+      { code: 'HOST_UNKNOWN' },
+    );
+    await expect(control.api.post('/migrations', { serverId, targetHostId: 'host-a' })).rejects.toMatchObject(
+      { code: 'SERVER_ALREADY_THERE' },
+    );
+  });
+});
+
+const kafka = kafkaAvailability();
+const isRequired = process.env['WATARI_REQUIRE_KAFKA'] === '1';
+
+(kafka.isAvailable || isRequired ? describe : describe.skip)(
+  `a crossing over Kafka${kafka.isAvailable ? '' : ` (${kafka.reason})`}`,
+  () => {
+    let folder: string;
+    let broker: RunningKafka;
+    let control: ControlPlane;
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'watari-crossing-'));
+      broker = await startKafka();
+      control = await ControlPlane.start(broker.brokers);
+    }, 180_000);
+    afterAll(async () => {
+      await control?.close();
+      await broker?.stop();
+      await rm(folder, { recursive: true, force: true });
+    }, 60_000);
+
+    it('makes the same events as over Postgres', async () => {
+      const disk = await makeFakeServer({ folder, tools: createHostTools() });
+      const { serverId } = await control.register('server-k', disk);
+      const cold: MigrationView = await control.end(await control.begin(serverId, 'host-a'));
+      expect(storyOf(await control.journal(cold.migrationId))).toEqual(STORY_OF_A_COLD_MIGRATION);
+      expect((await control.end(await control.begin(serverId, 'host-b'))).status).toBe('completed');
+    }, 120_000);
+  },
+);
+
+const STORY_OF_A_COLD_MIGRATION = [
+  'migration-execution migration.completed',
+  'migration-execution migration.phase-completed boot-proof',
+  'migration-execution migration.phase-completed convert-guest',
+  'migration-execution migration.phase-completed copy-disk',
+  'migration-execution migration.phase-completed finish',
+  'migration-execution migration.phase-completed preflight',
+  'migration-execution migration.phase-completed switch-over',
+  'migration-execution migration.phase-completed verify',
+  'migration-execution migration.phase-started boot-proof',
+  'migration-execution migration.phase-started convert-guest',
+  'migration-execution migration.phase-started copy-disk',
+  'migration-execution migration.phase-started finish',
+  'migration-execution migration.phase-started preflight',
+  'migration-execution migration.phase-started switch-over',
+  'migration-execution migration.phase-started verify',
+  'migration-execution migration.planned',
+  'image-conversion conversion.disk-copied',
+  'image-conversion conversion.guest-converted',
+  'licensing-compliance licence-assessment.completed',
+  'support-matrix support-assessment.completed',
+].sort();
+
+/** What was published, each once; two services answer at the same moment, so their order may differ. */
+function storyOf(events: readonly JournalView[]): string[] {
+  return events
+    .map(({ source, type, data }) => `${source} ${type}${data['phase'] ? ` ${String(data['phase'])}` : ''}`)
+    .sort();
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -1,0 +1,115 @@
+import { PassThrough, Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { PAGE_BYTES } from './qemu-stream';
+import type { StreamSummary } from './stream-encoder';
+import { decodeStream, encodeStream } from './stream-pipes';
+import { EPOCH } from './testing/round-trip';
+import { sampleStream } from './testing/sample-stream';
+import { StreamWriter } from './testing/stream-writer';
+
+async function* cutEvery(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const chunk of chunks) pieces.push(chunk);
+  return Buffer.concat(pieces);
+}
+
+const options = { epoch: EPOCH };
+
+describe('streams in pipes', () => {
+  it('come out as they went in, and both ends tell the same', async () => {
+    const { bytes } = sampleStream();
+    const summaries: StreamSummary[] = [];
+    const noted = { epoch: EPOCH, onEnd: (summary: StreamSummary) => void summaries.push(summary) };
+    const link = new PassThrough();
+    const sending = pipeline(Readable.from(cutEvery(bytes, 10_000)), (c) => encodeStream(c, noted), link);
+    const rebuilt = await collect(decodeStream(link, noted));
+    await sending;
+    expect(rebuilt.equals(bytes)).toBe(true);
+    expect(summaries).toHaveLength(2);
+    expect(summaries[0]).toEqual(summaries[1]);
+  });
+
+  it('send what they have when nothing more comes', async () => {
+    const { bytes } = sampleStream();
+    const source = new PassThrough();
+    const received: Uint8Array[] = [];
+    const arrived = new Promise<void>((resolve) => {
+      const target = new Writable({
+        write(chunk: Uint8Array, _, done) {
+          received.push(chunk);
+          if (Buffer.concat(received).length === 5_000) resolve();
+          done();
+        },
+      });
+      void pipeline(
+        source,
+        (c) => encodeStream(c, options),
+        (c) => decodeStream(c, options),
+        target,
+      );
+    });
+    source.write(bytes.subarray(0, 5_000));
+    await arrived;
+    source.end();
+  });
+
+  it('rebuild no more than the reader has room for, however little stands for it', async () => {
+    // Zero pages that came as pages: 13 bytes of a frame stand for 4 MiB.
+    const pageCount = 16 * 1024;
+    const writer = new StreamWriter()
+      .header()
+      .memoryBegin([{ name: 'pc.ram', bytes: pageCount * PAGE_BYTES }])
+      .part();
+    for (let index = 0; index < pageCount; index += 1)
+      writer.page('pc.ram', index, new Uint8Array(PAGE_BYTES));
+    const bytes = writer.bytes();
+    const link = await collect(encodeStream(cutEvery(bytes, 65_536), options));
+    expect(link.length).toBeLessThan(4_096);
+    let rebuiltBytes = 0;
+    for await (const piece of decodeStream(cutEvery(link, 65_536), options)) {
+      rebuiltBytes += piece.length;
+      expect(piece.length).toBeLessThan(5 * 1024 * 1024);
+      if (rebuiltBytes > 20 * 1024 * 1024) break;
+    }
+    expect(rebuiltBytes).toBeLessThan(25 * 1024 * 1024);
+  });
+
+  it('fail when the link ends early, and close their source', async () => {
+    const { bytes } = sampleStream();
+    const link = await collect(encodeStream(cutEvery(bytes, 65_536), options));
+    for (const [length, code] of [
+      [link.length - 1, 'FRAME_TRUNCATED'],
+      [link.length - 97, 'STREAM_TRUNCATED'],
+      [0, 'STREAM_TRUNCATED'],
+    ] as const) {
+      const source = Readable.from(cutEvery(link.subarray(0, length), 4_096));
+      await expect(collect(decodeStream(source, options))).rejects.toMatchObject({ code });
+      expect(source.destroyed).toBe(true);
+    }
+  });
+
+  it('close a source that says nothing when their reader leaves', async () => {
+    const source = new PassThrough();
+    source.write(sampleStream().bytes.subarray(0, 5_000));
+    for await (const frame of encodeStream(source, options)) {
+      expect(frame.length).toBeGreaterThan(0);
+      break;
+    }
+    source.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(source.destroyed).toBe(true);
+  });
+
+  it('hand on the failure of their source', async () => {
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield sampleStream().bytes.subarray(0, 100);
+      throw new Error('QEMU is gone');
+    }
+    await expect(collect(encodeStream(failing(), options))).rejects.toThrow('QEMU is gone');
+  });
+});

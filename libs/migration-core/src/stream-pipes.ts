@@ -1,0 +1,105 @@
+import { FrameReader, FrameWriter } from './frame';
+import { StreamDecoder } from './stream-decoder';
+import { StreamEncoder, type StreamSummary } from './stream-encoder';
+
+/** With no input for so long, what waits for a fuller batch is sent. */
+const IDLE_MS = 5;
+/** What is encoded before its frames are handed on, however long the chunks are. */
+const PUSH_BYTES_MAX = 256 * 1024;
+
+export interface StreamPipeOptions {
+  /** Number of this connection of the move, the same on both sides. */
+  readonly epoch: number;
+  /** The whole stream has passed; on the target also: its hash was compared and was equal. */
+  readonly onEnd?: (summary: StreamSummary) => void;
+}
+
+/** Turns a migration stream into frames, for a link that carries nothing else. Waits whenever its reader does. */
+export async function* encodeStream(
+  chunks: AsyncIterable<Uint8Array>,
+  options: StreamPipeOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const frames: Uint8Array[] = [];
+  const encoder = new StreamEncoder(new FrameWriter(options.epoch), (frame) => frames.push(frame));
+  for await (const chunk of withIdleMarks(chunks)) {
+    if (chunk === null) encoder.flush();
+    else
+      for (let at = 0; at < chunk.length; at += PUSH_BYTES_MAX) {
+        encoder.push(chunk.subarray(at, at + PUSH_BYTES_MAX));
+        yield* frames.splice(0);
+      }
+    yield* frames.splice(0);
+  }
+  const summary = encoder.end();
+  yield* frames.splice(0);
+  options.onEnd?.(summary);
+}
+
+/**
+ * Rebuilds the migration stream from the frames of `encodeStream`, one frame at a time. Throws `PageWireError` when
+ * they do not hold, when hashes differ, and when the link ends before the stream did.
+ */
+export async function* decodeStream(
+  chunks: AsyncIterable<Uint8Array>,
+  options: StreamPipeOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const pieces: Uint8Array[] = [];
+  const decoder = new StreamDecoder((bytes) => pieces.push(bytes));
+  const reader = new FrameReader(
+    (frame) => {
+      decoder.apply(frame);
+      if (pieces.length > 0) reader.pause();
+    },
+    { epoch: options.epoch },
+  );
+  for await (const chunk of chunks) {
+    reader.push(chunk);
+    while (pieces.length > 0) {
+      yield* pieces.splice(0);
+      reader.resume();
+    }
+  }
+  reader.end();
+  const summary = decoder.end();
+  options.onEnd?.(summary);
+}
+
+/** The same chunks; null after each pause of IDLE_MS, twice at most between two chunks. */
+async function* withIdleMarks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array | null> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  let isWaiting = false;
+  try {
+    for (;;) {
+      const next = iterator.next();
+      isWaiting = true;
+      // Whoever leaves at a mark never looks at it again; its failure is then nobody's concern.
+      next.catch(() => undefined);
+      let result = await within(next, IDLE_MS);
+      for (let marks = 0; result === null && marks < 2; marks += 1) {
+        yield null;
+        result = await within(next, IDLE_MS);
+      }
+      result ??= await next;
+      isWaiting = false;
+      if (result.done) return;
+      yield result.value;
+    }
+  } finally {
+    // Closes the source. With a read under way that takes effect after it, which may be never: not awaited.
+    const closed = iterator.return?.();
+    if (isWaiting) closed?.catch(() => undefined);
+    else await closed;
+  }
+}
+
+async function within<Value>(promise: Promise<Value>, milliseconds: number): Promise<Value | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, null);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

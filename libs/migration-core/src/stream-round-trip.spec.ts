@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+
+import { FRAME_TYPE, type Frame, FrameReader, FrameWriter } from './frame';
+import { PAGE_BYTES } from './qemu-stream';
+import { StreamDecoder } from './stream-decoder';
+import { StreamEncoder } from './stream-encoder';
+import { cutsOf } from './testing/cuts-of';
+import { decode, encode, EPOCH } from './testing/round-trip';
+import { SAMPLE_BLOCKS, sampleStream } from './testing/sample-stream';
+import { SeededChance } from './testing/seeded-chance';
+import { StreamWriter } from './testing/stream-writer';
+
+const chance = new SeededChance(11);
+
+/** Every kind of record, with as few pages as possible. */
+function briefStream(): Buffer {
+  const writer = new StreamWriter().header().command(1).memoryBegin(SAMPLE_BLOCKS).part();
+  writer.page('pc.ram', 0, chance.bytes(PAGE_BYTES)).zeroPage('pc.ram', 1).zeroPage('pc.ram', 2);
+  writer.encodedPage('pc.ram', 3, chance.bytes(20)).zeroPage('pc.bios', 0, 7).zeroPage('pc.bios', 1);
+  writer.multifdFlush().sectionEnd().lastPart().page('pc.ram', 2, new Uint8Array(PAGE_BYTES)).sectionEnd();
+  return writer.deviceState(chance.bytes(60)).bytes();
+}
+
+function framesOf(link: Uint8Array): Frame[] {
+  const frames: Frame[] = [];
+  const reader = new FrameReader((frame) => frames.push(frame));
+  reader.push(link);
+  reader.end();
+  return frames;
+}
+
+describe('a stream that is encoded and decoded', () => {
+  it('is the same, and both ends know what it was', () => {
+    const sample = sampleStream();
+    const { frames, summary, passThroughReason } = encode(sample.bytes);
+    const decoded = decode(Buffer.concat(frames));
+    expect(decoded.bytes.equals(sample.bytes)).toBe(true);
+    expect(passThroughReason).toBeNull();
+    expect(decoded.summary).toEqual(summary);
+    expect(summary).toEqual({
+      guestBytes: sample.bytes.length,
+      wireBytes: frames.reduce((sum, frame) => sum + frame.length, 0),
+      pages: sample.zeroPages + sample.rawPages,
+      zeroPages: sample.zeroPages,
+      rawPages: sample.rawPages,
+      rounds: 2,
+      sections: sample.sections,
+      sha256: createHash('sha256').update(sample.bytes).digest('hex'),
+    });
+  });
+
+  it('is the same when it comes cut at any place', () => {
+    const bytes = briefStream();
+    const whole = encode(bytes);
+    for (const cut of cutsOf(bytes.length)) {
+      const { frames, summary } = encode(bytes, [cut]);
+      if (!decode(Buffer.concat(frames)).bytes.equals(bytes))
+        throw new Error(`It differs when cut at ${cut}.`);
+      if (summary.pages !== whole.summary.pages || summary.wireBytes !== whole.summary.wireBytes)
+        throw new Error(`It is read otherwise when cut at ${cut}.`);
+    }
+  });
+
+  it('is the same when it comes byte by byte and its frames come byte by byte', () => {
+    const bytes = briefStream();
+    const everywhere = (length: number): number[] => Array.from({ length }, (_, index) => index);
+    const link = Buffer.concat(encode(bytes, everywhere(bytes.length)).frames);
+    expect(decode(link, everywhere(link.length)).bytes.equals(bytes)).toBe(true);
+  });
+
+  it('is with the other side up to the last byte after two flushes, at any place', () => {
+    const bytes = briefStream();
+    for (const cut of cutsOf(bytes.length)) {
+      const pieces: Uint8Array[] = [];
+      const decoder = new StreamDecoder((piece) => pieces.push(piece));
+      const reader = new FrameReader((frame) => decoder.apply(frame), { epoch: EPOCH });
+      const encoder = new StreamEncoder(new FrameWriter(EPOCH), (frame) => reader.push(frame));
+      encoder.push(bytes.subarray(0, cut));
+      encoder.flush();
+      encoder.flush();
+      if (decoder.counters.guestBytes !== cut) throw new Error(`Bytes are held back at ${cut}.`);
+      encoder.push(bytes.subarray(cut));
+      encoder.end();
+      reader.end();
+      if (!Buffer.concat(pieces).equals(bytes)) throw new Error(`It differs when flushed at ${cut}.`);
+      expect(decoder.end().sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
+    }
+  });
+
+  it('carries a run of zero pages in a few bytes, said by QEMU or not', () => {
+    const pageCount = 4_000;
+    for (const write of ['zeroPage', 'page'] as const) {
+      const writer = new StreamWriter()
+        .header()
+        .memoryBegin([{ name: 'pc.ram', bytes: pageCount * PAGE_BYTES }]);
+      writer.part();
+      const zeros = new Uint8Array(PAGE_BYTES);
+      for (let index = 0; index < pageCount; index += 1) writer[write]('pc.ram', index, zeros as never);
+      const bytes = writer.sectionEnd().bytes();
+      const { frames, summary } = encode(bytes);
+      expect(decode(Buffer.concat(frames)).bytes.equals(bytes)).toBe(true);
+      expect(summary).toMatchObject({ zeroPages: pageCount, rawPages: 0 });
+      expect(summary.wireBytes).toBeLessThan(1_000);
+    }
+  });
+
+  it('carries raw pages and unknown bytes at less than 1 % above their size', () => {
+    const pages = chance.bytes(200 * PAGE_BYTES);
+    const writer = new StreamWriter()
+      .header()
+      .memoryBegin([{ name: 'pc.ram', bytes: pages.length }])
+      .part();
+    for (let index = 0; index < 200; index += 1)
+      writer.page('pc.ram', index, pages.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES));
+    for (const bytes of [writer.sectionEnd().bytes(), Buffer.from(pages)]) {
+      const { frames, summary } = encode(bytes);
+      expect(decode(Buffer.concat(frames)).bytes.equals(bytes)).toBe(true);
+      expect(summary.wireBytes).toBeLessThan(bytes.length * 1.01);
+    }
+  });
+
+  it('is compared at the end of each round, and at its end', () => {
+    const writer = new StreamWriter().header().memoryBegin(SAMPLE_BLOCKS);
+    for (let round = 0; round < 4; round += 1) {
+      writer.part();
+      for (let index = 0; index < 5; index += 1) writer.page('pc.ram', index, chance.bytes(PAGE_BYTES));
+      writer.sectionEnd();
+    }
+    const { frames, summary } = encode(writer.deviceState(chance.bytes(50)).bytes());
+    const types = framesOf(Buffer.concat(frames)).map(({ type }) => type);
+    expect(summary.rounds).toBe(4);
+    expect(types.filter((type) => type === FRAME_TYPE.digest)).toHaveLength(4);
+    expect(types.at(-1)).toBe(FRAME_TYPE.digest);
+  });
+
+  it('is compared now and then when it is not understood', () => {
+    const encoder = new StreamEncoder(new FrameWriter(EPOCH), (frame) => frames.push(frame[6]!));
+    const frames: number[] = [];
+    const chunk = Buffer.alloc(1024 * 1024, 'no migration stream');
+    for (let mebibytes = 0; mebibytes < 300; mebibytes += 1) encoder.push(chunk);
+    expect(frames.filter((type) => type === FRAME_TYPE.digest)).toHaveLength(1);
+    expect(encoder.passThroughReason).toMatch(/does not begin/);
+  });
+
+  it.each([0, 1, 100, 8_192])('may be anything else: %d random bytes', (length) => {
+    const bytes = new SeededChance(length).bytes(length);
+    const { frames } = encode(bytes);
+    expect(decode(Buffer.concat(frames)).bytes.equals(bytes)).toBe(true);
+  });
+
+  it('is never held as more than one batch, whatever is pushed', () => {
+    const biggest = { frame: 0, held: 0 };
+    let sentBytes = 0;
+    const encoder = new StreamEncoder(new FrameWriter(EPOCH), (frame) => {
+      biggest.frame = Math.max(biggest.frame, frame.length);
+      sentBytes += new DataView(frame.buffer, frame.byteOffset).getUint32(32);
+    });
+    for (let seed = 1; seed < 30; seed += 1) {
+      encoder.push(seed === 1 ? sampleStream(1).bytes : sampleStream(seed).bytes);
+      biggest.held = Math.max(biggest.held, encoder.counters.guestBytes - sentBytes);
+    }
+    expect(biggest.frame).toBeLessThan(300 * 1024);
+    expect(biggest.held).toBeLessThan(4 * 1024 * 1024 + 8 * 1024);
+  });
+});

@@ -1,0 +1,43 @@
+import { FrameReader, FrameWriter } from '../frame';
+import { StreamDecoder } from '../stream-decoder';
+import { StreamEncoder, type StreamSummary } from '../stream-encoder';
+
+export const EPOCH = 7;
+
+export interface Encoded {
+  readonly frames: Uint8Array[];
+  readonly summary: StreamSummary;
+  readonly passThroughReason: string | null;
+}
+
+/** Encodes a stream that comes cut at the offsets. */
+export function encode(bytes: Uint8Array, cuts: readonly number[] = []): Encoded {
+  const frames: Uint8Array[] = [];
+  const encoder = new StreamEncoder(new FrameWriter(EPOCH), (frame) => frames.push(frame));
+  let from = 0;
+  for (const cut of [...cuts, bytes.length]) {
+    encoder.push(bytes.subarray(from, cut));
+    from = cut;
+  }
+  const summary = encoder.end();
+  return { frames, summary, passThroughReason: encoder.passThroughReason };
+}
+
+export interface Decoded {
+  readonly bytes: Buffer;
+  readonly summary: StreamSummary;
+}
+
+/** Decodes link bytes that come cut at the offsets. Throws what the reader, the decoder or the end throws. */
+export function decode(link: Uint8Array, cuts: readonly number[] = []): Decoded {
+  const pieces: Uint8Array[] = [];
+  const decoder = new StreamDecoder((bytes) => pieces.push(bytes));
+  const reader = new FrameReader((frame) => decoder.apply(frame), { epoch: EPOCH });
+  let from = 0;
+  for (const cut of [...cuts, link.length]) {
+    reader.push(link.subarray(from, cut));
+    from = cut;
+  }
+  reader.end();
+  return { summary: decoder.end(), bytes: Buffer.concat(pieces) };
+}
