@@ -1,1 +1,1 @@
-module.exports = require('../../jest.preset.cjs')('watari');
+module.exports = require('../../jest.preset.cjs')('watari', { postgres: true });

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { PostgresEventStore, RawStoredEvent } from './event-store';
-import { Loop } from './loop';
+import { Loop, type Stepped } from './loop';
 import { quoteSchema } from './schema';
 import { START, positionFromText, positionToText } from './stored-event';
 
@@ -61,7 +61,7 @@ export class OutboxRelay {
     this.dropLeadership();
   }
 
-  private async step(): Promise<'worked' | 'idle'> {
+  private async step(): Promise<Stepped> {
     const leader = await this.lead();
     if (!leader) return 'idle';
     try {
@@ -72,7 +72,7 @@ export class OutboxRelay {
     }
   }
 
-  private async relayBatch(leader: PoolClient): Promise<'worked' | 'idle'> {
+  private async relayBatch(leader: PoolClient): Promise<Stepped> {
     const { store, toRecords, publish, onLag, eventsPerBatchMax = 500 } = this.options;
     const { rows } = await leader.query<{ position: string }>(
       `SELECT position FROM ${this.s}.checkpoints WHERE name = $1`,
@@ -82,8 +82,9 @@ export class OutboxRelay {
     const events = await store.readAll(after, eventsPerBatchMax);
     const last = events.at(-1);
     if (!last) {
-      onLag?.(await store.countAfter(after));
-      return 'idle';
+      const waiting = await store.countAfter(after);
+      onLag?.(waiting);
+      return waiting > 0 ? 'soon' : 'idle';
     }
     for (const [topic, records] of byTopic(events.flatMap((event) => toRecords(event))))
       await publish(topic, records);

@@ -1,6 +1,6 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PostgresEventStore, RawStoredEvent } from './event-store';
-import { Loop } from './loop';
+import { Loop, type Stepped } from './loop';
 import { quoteSchema } from './schema';
 import { START, positionFromText, positionToText } from './stored-event';
 
@@ -61,13 +61,13 @@ export class ProjectionRunner {
     this.loop.wake();
   }
 
-  private async step(): Promise<'worked' | 'idle'> {
+  private async step(): Promise<Stepped> {
     const { projection, store, dataSource, eventsPerBatchMax = 200 } = this.options;
     return dataSource.transaction(async (manager) => {
       const after = positionFromText(await this.lockCheckpoint(manager));
       const events = await store.readAll(after, eventsPerBatchMax);
       const last = events.at(-1);
-      if (!last) return 'idle';
+      if (!last) return (await store.countAfter(after)) > 0 ? 'soon' : 'idle';
       for (const event of events) await projection.apply(event, manager);
       await this.saveCheckpoint(manager, positionToText(last.at));
       return 'worked';

@@ -258,6 +258,16 @@ describe('an application', () => {
     await until(async () => (await list()).some(({ id }) => id !== letter?.id));
   });
 
+  it('tells how far outbox and consumers are behind', async () => {
+    const response = await fetch(`${app.url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+    const text = await response.text();
+    expect(response.headers.get('content-type')).toContain('text/plain');
+    expect(text).toMatch(/^watari_outbox_lag_events\{service="tally"\} \d+$/m);
+    expect(text).toMatch(
+      /^watari_consumer_lag_records\{service="tally",group="tally.echo",topic="tally.tally",partition="[01]"\} \d+$/m,
+    );
+  });
+
   it('goes on where it was after a restart', async () => {
     await add('kept', 4);
     await app.close();

@@ -13,6 +13,7 @@ import type { Request, Response } from 'express';
 import { ServiceEngine } from './engine';
 import { DEAD_LETTER_DESK, type DeadLetterDesk, DeadLettersController } from './http/dead-letters.controller';
 import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/health.controller';
+import { MetricsController, SERVICE_GAUGES } from './http/metrics.controller';
 import { ProblemFilter } from './http/problem';
 import { TokenGuard } from './http/request';
 import { nestLogger } from './logging';
@@ -63,9 +64,10 @@ async function listen(
   const root: DynamicModule = {
     module: RootModule,
     imports: engines.map(({ definition, context, engine }) => serviceModule(definition, context, engine)),
-    controllers: [HealthController, DeadLettersController],
+    controllers: [HealthController, DeadLettersController, MetricsController],
     providers: [
       { provide: READINESS_CHECKS, useValue: checks },
+      { provide: SERVICE_GAUGES, useValue: engines.map(({ engine }) => engine.gauges()) },
       {
         provide: DEAD_LETTER_DESK,
         useValue: deadLetterDesk(

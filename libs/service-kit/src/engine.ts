@@ -2,6 +2,7 @@ import { decodeEvent } from '@watari/contracts-base';
 import { type Consumer, startConsumer } from '@watari/event-bus';
 import { OutboxRelay, ProjectionRunner } from '@watari/event-sourcing';
 import type { ReadinessCheck } from './http/health.controller';
+import type { ServiceGauges } from './http/metrics.controller';
 import type { ConsumerSpec, ServiceContext, ServiceDefinition, ServiceParts } from './service-definition';
 
 /** The moving parts of one service: relay, projections, consumers, jobs; started and stopped together. */
@@ -9,7 +10,7 @@ export class ServiceEngine {
   readonly parts: ServiceParts;
   private readonly projections: ProjectionRunner[];
   private readonly relay: OutboxRelay;
-  private consumers: Consumer[] = [];
+  private consumers: { readonly group: string; readonly consumer: Consumer }[] = [];
   private relayLagEvents = 0;
 
   constructor(
@@ -46,12 +47,13 @@ export class ServiceEngine {
     for (const projection of this.projections) projection.start();
     this.relay.start();
     this.context.jobs.start(this.parts.jobs ?? {});
-    for (const spec of this.parts.consumers ?? []) this.consumers.push(await this.startConsumer(spec));
+    for (const spec of this.parts.consumers ?? [])
+      this.consumers.push({ group: this.groupOf(spec), consumer: await this.startConsumer(spec) });
   }
 
   /** Stops taking events first, then what works on them, then what tells others. */
   async stop(): Promise<void> {
-    await Promise.allSettled(this.consumers.map((consumer) => consumer.stop()));
+    await Promise.allSettled(this.consumers.map(({ consumer }) => consumer.stop()));
     this.consumers = [];
     await this.context.jobs.stop();
     await Promise.allSettled(this.projections.map((projection) => projection.stop()));
@@ -75,6 +77,17 @@ export class ServiceEngine {
         },
       },
     ];
+  }
+
+  gauges(): ServiceGauges {
+    return {
+      service: this.context.service,
+      outboxLagEvents: () => this.relayLagEvents,
+      consumerLags: () =>
+        Promise.all(
+          this.consumers.map(async ({ group, consumer }) => ({ group, lags: await consumer.lag() })),
+        ),
+    };
   }
 
   consumedTopics(): string[] {

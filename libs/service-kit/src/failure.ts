@@ -5,12 +5,12 @@ export interface CodedFailure {
   readonly canRetry: boolean;
 }
 
-const CODE = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/;
+const CODE = /^(?!ERR_)[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/;
 const REASON_LETTERS_MAX = 1900;
 
 /**
- * Errors that say what they are (`code` like `DISK_TRUNCATED`) end an attempt and are told. Undefined for all
- * others: those are bugs or passing faults, and their text is for the log alone.
+ * Errors that say what they are (`code` like `DISK_TRUNCATED`, not Node's own `ERR_…`) end an attempt and are
+ * told. Undefined for all others: those are bugs or passing faults, and their text is for the log alone.
  */
 export function failureOf(error: unknown): CodedFailure | undefined {
   if (!(error instanceof Error)) return undefined;

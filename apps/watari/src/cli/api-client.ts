@@ -79,7 +79,7 @@ export class ApiClient {
     throw new CliError(
       code,
       `${detail ?? `status ${response.status}`}${fields.join('')}`,
-      response.status >= 500 ? EXIT.failed : EXIT.refused,
+      response.status === 503 ? EXIT.unreachable : response.status >= 500 ? EXIT.failed : EXIT.refused,
     );
   }
 }

@@ -44,7 +44,7 @@ const boot = (diskPath: string, hardware: 'ahci' | 'virtio', mac: string) =>
     path: server.probe.path,
     consolePath: join(folder, `console-${hardware}-${mac.slice(-2)}`),
     endsAt: NO_ROOT,
-    timeoutMs: 150_000,
+    timeoutMs: 240_000,
   });
 
 describe('a physical server on virtual hardware', () => {

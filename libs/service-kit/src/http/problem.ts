@@ -2,6 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import { Rejected } from '@watari/event-sourcing';
 import type { Response } from 'express';
 import type { Logger } from 'pino';
+import { failureOf } from '../failure';
 import { type ZodError, z } from 'zod';
 
 /** A problem document after RFC 9457, with a code that programs can rely on. */
@@ -77,9 +78,9 @@ export function toProblem(error: unknown): ProblemDocument & Record<string, unkn
   };
   if (expose === true && typeof statusCode === 'number' && statusCode < 500)
     return refusal(statusCode, String(message));
-  const coded = error as { code?: unknown; message?: unknown; isCallerFault?: unknown } | null;
-  if (coded?.isCallerFault === true && typeof coded.code === 'string')
-    return document(422, coded.code, String(coded.message));
+  // What a port says of the outside: a disk that cannot be used, an agent that does not answer.
+  const failure = failureOf(error);
+  if (failure) return document(failure.canRetry ? 503 : 422, failure.code, failure.reason);
   return document(500, 'INTERNAL', 'Something failed on our side; the log has the details.');
 }
 

@@ -1,0 +1,2 @@
+export { startKafkaProcess, whyNoKafka } from './kafka-process';
+export type { KafkaProcess } from './kafka-process';
