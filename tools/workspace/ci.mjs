@@ -13,11 +13,14 @@ check('build and types', bin('tsc'), ['--build']);
 check('schemas match the declarations', process.execPath, [`${root}tools/contracts/generate.mjs`, '--check']);
 check('lint and module boundaries', bin('eslint'), ['.', '--max-warnings', '0']);
 runTests();
+check('the demonstration, end to end', process.execPath, [`${root}tools/workspace/demo.mjs`], {
+  isShown: true,
+});
 
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);
 
-function check(title, command, args) {
+function check(title, command, args, { isShown = false } = {}) {
   const startedAt = Date.now();
   const result = spawnSync(command, args, {
     cwd: root,
@@ -29,7 +32,8 @@ function check(title, command, args) {
   if (ok) passed += 1;
   else failed += 1;
   console.log(`${ok ? 'ok    ' : 'FAILED'} ${title} (${((Date.now() - startedAt) / 1000).toFixed(0)} s)`);
-  if (!ok) console.log(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`.slice(-20_000));
+  if (!ok || isShown)
+    console.log(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`.slice(-20_000));
 }
 
 function runTests() {

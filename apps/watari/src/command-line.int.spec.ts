@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeFakeServer } from '@watari/disk-image/testing';
 import { CertificateAuthority } from '@watari/host-agent-client';
-import { createHostTools } from '@watari/host-tools';
+import { createHostTools, ensureHostTools } from '@watari/host-tools';
 import { processesIn } from '@watari/process-identity';
 import { ApiClient } from './cli/api-client';
 import type { JournalView, MigrationView } from './cli/migrations';
+import { DISK_TOOLS } from './demo/demo';
 import { runCommandLine, startUp } from './testing/cli-process';
 import { FakeAgents } from './testing/fake-agents';
 import { STORY_OF_A_COLD_MIGRATION, storyOf } from './testing/story';
@@ -18,6 +19,7 @@ describe('the command line', () => {
   let disk: string;
 
   beforeAll(async () => {
+    await ensureHostTools(DISK_TOOLS);
     data = await mkdtemp(join(tmpdir(), 'watari-cli-'));
     disk = await makeFakeServer({ folder: data, tools: createHostTools() });
   });

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeFakeServer } from '@watari/disk-image/testing';
 import { type KafkaProcess, startKafkaProcess, whyNoKafka } from '@watari/event-bus/testing';
-import { createHostTools } from '@watari/host-tools';
+import { createHostTools, ensureHostTools } from '@watari/host-tools';
+import { DISK_TOOLS } from './demo/demo';
 import { ControlPlane } from './testing/control-plane';
 import { STORY_OF_A_COLD_MIGRATION, storyOf } from './testing/story';
 
@@ -16,6 +17,7 @@ const mustRun = missing === undefined || process.env['WATARI_REQUIRE_KAFKA'] ===
   let control: ControlPlane | undefined;
 
   beforeAll(async () => {
+    await ensureHostTools(DISK_TOOLS);
     folder = await mkdtemp(join(tmpdir(), 'watari-crossing-'));
     broker = await startKafkaProcess([]);
     control = await ControlPlane.start(broker.brokers);

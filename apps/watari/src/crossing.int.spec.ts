@@ -3,7 +3,8 @@ import { copyFile, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeFakeServer } from '@watari/disk-image/testing';
-import { createHostTools } from '@watari/host-tools';
+import { createHostTools, ensureHostTools } from '@watari/host-tools';
+import { DISK_TOOLS } from './demo/demo';
 import { ControlPlane } from './testing/control-plane';
 import { STORY_OF_A_COLD_MIGRATION, storyOf } from './testing/story';
 
@@ -16,6 +17,7 @@ describe('a crossing', () => {
   let server = 0;
 
   beforeAll(async () => {
+    await ensureHostTools(DISK_TOOLS);
     folder = await mkdtemp(join(tmpdir(), 'watari-crossing-'));
     disk = await makeFakeServer({ folder, tools: createHostTools() });
     control = await ControlPlane.start();

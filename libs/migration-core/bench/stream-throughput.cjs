@@ -18,12 +18,20 @@ const CHUNK_BYTES = 64 * 1024;
 function stream(pageCount, kindOf) {
   const pages = new SeededChance(1).bytes(1_024 * PAGE_BYTES);
   const blank = new Uint8Array(PAGE_BYTES);
-  const writer = new StreamWriter().header().memoryBegin([{ name: 'pc.ram', bytes: pageCount * PAGE_BYTES }]).part();
+  const writer = new StreamWriter()
+    .header()
+    .memoryBegin([{ name: 'pc.ram', bytes: pageCount * PAGE_BYTES }])
+    .part();
   for (let index = 0; index < pageCount; index += 1) {
     const kind = kindOf(index);
     if (kind === 'zero') writer.zeroPage('pc.ram', index);
     else if (kind === 'blank') writer.page('pc.ram', index, blank);
-    else writer.page('pc.ram', index, pages.subarray((index % 1_024) * PAGE_BYTES, ((index % 1_024) + 1) * PAGE_BYTES));
+    else
+      writer.page(
+        'pc.ram',
+        index,
+        pages.subarray((index % 1_024) * PAGE_BYTES, ((index % 1_024) + 1) * PAGE_BYTES),
+      );
     if (index % 3_000 === 2_999) writer.sectionEnd().part();
   }
   return writer.sectionEnd().bytes();
@@ -89,8 +97,14 @@ function measure(name, bytes, repeats) {
 function measureBare(repeats) {
   const bytes = Buffer.from(new SeededChance(2).bytes(256 * 1024));
   const bare = (name, work) => {
-    const runs = Array.from({ length: repeats }, () => seconds(() => { for (let n = 0; n < 400; n += 1) work(); }));
-    console.log(`${name.padEnd(22)} bare    ${String(megabytes(400 * bytes.length, median(runs))).padStart(6)} MB/s`);
+    const runs = Array.from({ length: repeats }, () =>
+      seconds(() => {
+        for (let n = 0; n < 400; n += 1) work();
+      }),
+    );
+    console.log(
+      `${name.padEnd(22)} bare    ${String(megabytes(400 * bytes.length, median(runs))).padStart(6)} MB/s`,
+    );
   };
   bare('CRC-32C', () => crc32c(bytes));
   bare('SHA-256', () => createHash('sha256').update(bytes).digest());
@@ -99,9 +113,29 @@ function measureBare(repeats) {
 
 const repeats = Number(process.argv[2] ?? 5);
 measureBare(repeats);
-measure('random pages', stream(60_000, () => 'raw'), repeats);
-measure('half zero, in runs', stream(120_000, (index) => (index % 128 < 64 ? 'zero' : 'raw')), repeats);
-measure('zero, as QEMU says', stream(4_000_000, () => 'zero'), repeats);
-measure('blank pages', stream(60_000, () => 'blank'), repeats);
-measure('zero and raw by turns', stream(120_000, (index) => (index % 2 === 0 ? 'zero' : 'raw')), repeats);
+measure(
+  'random pages',
+  stream(60_000, () => 'raw'),
+  repeats,
+);
+measure(
+  'half zero, in runs',
+  stream(120_000, (index) => (index % 128 < 64 ? 'zero' : 'raw')),
+  repeats,
+);
+measure(
+  'zero, as QEMU says',
+  stream(4_000_000, () => 'zero'),
+  repeats,
+);
+measure(
+  'blank pages',
+  stream(60_000, () => 'blank'),
+  repeats,
+);
+measure(
+  'zero and raw by turns',
+  stream(120_000, (index) => (index % 2 === 0 ? 'zero' : 'raw')),
+  repeats,
+);
 if (process.argv[3]) measure('capture', readFileSync(process.argv[3]), repeats);

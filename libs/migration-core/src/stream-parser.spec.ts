@@ -73,9 +73,9 @@ describe('the stream parser', () => {
       const understood = sample.zeroPages + sample.rawPages;
       expect(listener.pages + listener.zeroPages).toBe(understood);
       expect(new Set(listener.names)).toEqual(new Set(SAMPLE_BLOCKS.map(({ name }) => name)));
-      expect(listener.told.subarray(-sample.deviceState.length - 200).includes(Buffer.from(sample.deviceState))).toBe(
-        true,
-      );
+      expect(
+        listener.told.subarray(-sample.deviceState.length - 200).includes(Buffer.from(sample.deviceState)),
+      ).toBe(true);
     }
   });
 

@@ -104,6 +104,32 @@ describe('a stream that is encoded and decoded', () => {
     }
   });
 
+  it('carries runs across 4 GiB, and takes no page that lies elsewhere for the next one', () => {
+    const perFourGiB = 2 ** 20;
+    const orders = [
+      [perFourGiB - 2, perFourGiB - 1, perFourGiB, perFourGiB + 1],
+      [perFourGiB - 1, 0, 1],
+      [2 * perFourGiB - 1, perFourGiB, 2 * perFourGiB - 1, 2 * perFourGiB],
+      [5, 5, 6, 4, 5],
+    ];
+    const blocks = [
+      { name: 'pc.ram', bytes: 3 * 2 ** 32 },
+      { name: 'pc.bios', bytes: 2 * PAGE_BYTES },
+    ];
+    const wireBytes = orders.map((order) => {
+      const writer = new StreamWriter().header().memoryBegin(blocks).part();
+      for (const index of order) writer.zeroPage('pc.ram', index);
+      // The page after, but of another block.
+      const bytes = writer.zeroPage('pc.bios', 0).zeroPage('pc.ram', 1).zeroPage('pc.bios', 1).bytes();
+      const { frames, passThroughReason } = encode(bytes);
+      expect(passThroughReason).toMatch(/middle/);
+      expect(decode(Buffer.concat(frames)).bytes.equals(bytes)).toBe(true);
+      return new DataView(frames[0]!.buffer, frames[0]!.byteOffset).getUint32(36);
+    });
+    // The first is one run, the second is two: 13 bytes more.
+    expect(wireBytes[1]! - wireBytes[0]!).toBe(13);
+  });
+
   it('carries raw pages and unknown bytes at less than 1 % above their size', () => {
     const pages = chance.bytes(200 * PAGE_BYTES);
     const writer = new StreamWriter()

@@ -47,7 +47,9 @@ interface Subject {
   readonly mac: string;
 }
 
-const TOOLS = ['qemu-system-x86_64', 'qemu-img', 'debugfs', 'e2fsck', 'dumpe2fs'] as const;
+/** What inspecting and converting disks needs. */
+export const DISK_TOOLS = ['qemu-img', 'debugfs', 'e2fsck', 'mke2fs', 'dumpe2fs', 'xz', 'zstd'] as const;
+const TOOLS = ['qemu-system-x86_64', ...DISK_TOOLS] as const;
 const HOSTS = ['host-a', 'host-b'] as const;
 /** The client watches the service so long before and after each move. */
 const CALM_MS = 3000;
