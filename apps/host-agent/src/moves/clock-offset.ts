@@ -25,3 +25,20 @@ export function clockOffset(readings: readonly ClockReading[]): ClockOffset {
 export function wallClockMs(): number {
   return performance.timeOrigin + performance.now();
 }
+
+const PINGS = 5;
+
+/** Asks the other side for its clock a few times. One machine has one clock, which the boot id tells. */
+export async function measureClock(
+  bootId: string,
+  ping: (id: number) => Promise<{ clockMs: number; bootId: string }>,
+): Promise<ClockOffset> {
+  const readings: ClockReading[] = [];
+  for (let id = 1; id <= PINGS; id += 1) {
+    const sentMs = wallClockMs();
+    const pong = await ping(id);
+    if (pong.bootId === bootId) return { offsetMs: 0, uncertaintyMs: 0 };
+    readings.push({ sentMs, theirsMs: pong.clockMs, receivedMs: wallClockMs() });
+  }
+  return clockOffset(readings);
+}

@@ -1,5 +1,7 @@
 import type { Machine } from '../guests/machine';
-import { CapabilitiesReply } from '../qmp/replies';
+import { AgentError } from '../errors';
+import { CapabilitiesReply, MigrationReply } from '../qmp/replies';
+import type { PaceSample } from './pace';
 
 /**
  * Set on both sides, every one by name: QEMU keeps capabilities from one migration to the next, and a guest that
@@ -53,4 +55,22 @@ export async function setSwitchOver(
 
 export async function setBandwidth(machine: Machine, bytesPerSecond: number): Promise<void> {
   await machine.execute('migrate-set-parameters', { 'max-bandwidth': Math.round(bytesPerSecond) });
+}
+
+/** Where QEMU's migration stands; null before it has begun to count. Throws QEMU_MIGRATION_FAILED. */
+export async function lookAtMigration(
+  machine: Machine,
+): Promise<Pick<PaceSample, 'rounds' | 'remainingBytes' | 'dirtyBytesPerSecond'> | null> {
+  const { status, ram, ...reply } = await machine.ask(MigrationReply, 'query-migrate');
+  if (status === 'failed' || status === 'cancelled')
+    throw new AgentError(
+      'QEMU_MIGRATION_FAILED',
+      `QEMU gave the migration up: ${reply['error-desc'] ?? status}.`,
+    );
+  if (!ram) return null;
+  return {
+    rounds: ram['dirty-sync-count'],
+    remainingBytes: ram.remaining,
+    dirtyBytesPerSecond: ram['dirty-pages-rate'] * ram['page-size'],
+  };
 }

@@ -15,14 +15,14 @@ import type { Guest } from '../guests/guest';
 import type { Guests } from '../guests/guests';
 import type { QemuPlatform } from '../qemu/platform';
 import type { StateFolders } from '../state/folders';
-import { stopBegan, withDowntime } from './downtime';
 import { MoveStore } from './move-store';
 import type { SourceRecord } from './move-record';
-import { standingOf, stepAfterRestart, stepOfSource, stepOfTarget } from './ownership';
+import { standingOf, stepAfterRestart } from './ownership';
+import { settleWithSource, settleWithTarget } from './settle';
 import { Settlement } from './settlement';
 import { SourceMove } from './source-move';
 import { takeBack } from './take-back';
-import { runReceived, TargetMove } from './target-move';
+import { TargetMove } from './target-move';
 
 export interface MovesSurroundings {
   readonly agentId: string;
@@ -270,40 +270,11 @@ export class Moves {
   }
 
   #askTarget(guest: Guest, record: SourceRecord): void {
-    const { ownership } = guest;
-    if (ownership.state !== 'handed-over') return;
-    this.#settlement.ask(guest, ownership.moveId, ownership.peer, async (answer) => {
-      const step = stepOfSource(answer.standing);
-      if (step === 'wait') return false;
-      if (step === 'confirm') {
-        await guest.step({ type: 'confirmed' });
-        await guest.endMachine();
-        const { forwards, resumedAt } = answer;
-        const timed = withDowntime(record, { stopAt: stopBegan(guest.eventLog.all), resumedAt });
-        await this.#finish(record, { ...timed, state: 'completed', forwards, reason: undefined });
-        return true;
-      }
-      await guest.step({ type: 'refused-by-target' });
-      await takeBack(guest);
-      await this.#finish(record, {
-        state: 'failed',
-        code: 'TARGET_REFUSED',
-        reason: 'The target did not run the guest after all; it runs on the source.',
-      });
-      return true;
-    });
+    settleWithTarget(this.#settlement, guest, record, (change) => this.#finish(record, change));
   }
 
   #askSource(guest: Guest): void {
-    const { ownership } = guest;
-    if (ownership.state !== 'incoming' && ownership.state !== 'received') return;
-    this.#settlement.ask(guest, ownership.moveId, ownership.peer, async (answer) => {
-      const step = stepOfTarget(answer.standing);
-      if (step === 'wait') return false;
-      if (step === 'discard') await this.#discard(guest);
-      else await runReceived(guest, (refused) => this.#discard(refused));
-      return true;
-    });
+    settleWithSource(this.#settlement, guest, (refused) => this.#discard(refused));
   }
 
   /** The guest never ran here: notes that for good, then forgets the rest. */

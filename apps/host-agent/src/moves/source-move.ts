@@ -4,8 +4,8 @@ import type { Logger } from 'pino';
 
 import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
-import { MigrationReply } from '../qmp/replies';
-import { type ClockOffset, clockOffset, type ClockReading, wallClockMs } from './clock-offset';
+import { type QmpEvent, timestampMs } from '../qmp/qmp-client';
+import { type ClockOffset, measureClock } from './clock-offset';
 import { DataLink } from './data-link';
 import { downtime } from './downtime';
 import { connectToAgent } from './link-security';
@@ -20,6 +20,7 @@ import {
 import { Mailbox } from './mailbox';
 import {
   BANDWIDTH_UNLIMITED,
+  lookAtMigration,
   setBandwidth,
   setCapabilities,
   setFloor,
@@ -32,7 +33,6 @@ import { takeBack } from './take-back';
 
 const POLL_MS = 250;
 const PING_MS = 5_000;
-const PINGS = 5;
 const ANSWER_TIMEOUT_MS = 15_000;
 /** The target builds a machine; under emulation on a busy host that takes its time. */
 const READY_TIMEOUT_MS = 90_000;
@@ -139,14 +139,8 @@ export class SourceMove {
 
   /** Runs the move to its end; never rejects. `uncertain` means committed, and the target did not answer. */
   async run(): Promise<SourceOutcome> {
-    const onEvent = ({
-      event,
-      at,
-    }: {
-      event: string;
-      at: { seconds: number; microseconds: number };
-    }): void => {
-      if (event === 'STOP') this.#stopMs = at.seconds * 1_000 + at.microseconds / 1_000;
+    const onEvent = ({ event, at }: QmpEvent): void => {
+      if (event === 'STOP') this.#stopMs = timestampMs(at);
     };
     const onEnd = (): void =>
       this.#abort.abort(new AgentError('GUEST_ENDED', 'The guest ended while it was being moved.'));
@@ -185,7 +179,10 @@ export class SourceMove {
     link.events.on('closed', (error) =>
       this.#abort.abort(error ?? new AgentError('LINK_LOST', 'The target agent closed the link.')),
     );
-    await this.#measureClock(link);
+    this.#clock = await measureClock(this.around.bootId, (id) => {
+      link.tell({ kind: 'ping', id });
+      return this.#mailbox.expect('pong', ANSWER_TIMEOUT_MS);
+    });
     await this.around.save({ clock: this.#clock });
     link.tell({
       kind: 'announce',
@@ -226,37 +223,24 @@ export class SourceMove {
   }
 
   async #poll(): Promise<void> {
-    const { machine } = this.guest;
-    const reply = await machine.ask(MigrationReply, 'query-migrate');
-    if (reply.status === 'failed' || reply.status === 'cancelled')
-      throw new AgentError(
-        'QEMU_MIGRATION_FAILED',
-        `QEMU gave the migration up: ${reply['error-desc'] ?? reply.status}.`,
-      );
-    if (!reply.ram) return;
-    const dirtyBytesPerSecond = reply.ram['dirty-pages-rate'] * reply.ram['page-size'];
+    const ram = await lookAtMigration(this.guest.machine);
+    if (!ram) return;
     const stream = this.#stream!;
     const verdict = this.#pace.judge(
-      {
-        atMs: performance.now(),
-        rounds: reply.ram['dirty-sync-count'],
-        remainingBytes: reply.ram.remaining,
-        dirtyBytesPerSecond,
-        appliedBytes: stream.appliedBytes,
-      },
+      { atMs: performance.now(), ...ram, appliedBytes: stream.appliedBytes },
       this.#isThrottled,
     );
     this.#figures = {
       ...this.#figures,
-      rounds: reply.ram['dirty-sync-count'],
-      remainingBytes: reply.ram.remaining,
+      rounds: ram.rounds,
+      remainingBytes: ram.remainingBytes,
       bytesPerSecond: Math.round(verdict.bytesPerSecond),
       expectedDowntimeMs: verdict.expectedDowntimeMs,
     };
     if (this.#state === 'switching') return;
     stream.window = windowBytes(this.#pace.bytesPerSecond, false);
     this.#state = verdict.isReady ? 'ready-to-switch' : 'pre-copy';
-    await this.#throttle(verdict.isReady, dirtyBytesPerSecond);
+    await this.#throttle(verdict.isReady, ram.dirtyBytesPerSecond);
   }
 
   /** While the move waits for its switch-over, QEMU copies what the guest writes and no faster. */
@@ -309,20 +293,6 @@ export class SourceMove {
     await this.guest.endMachine();
   }
 
-  async #measureClock(link: DataLink<TargetMessage, SourceMessage>): Promise<void> {
-    const readings: ClockReading[] = [];
-    let bootId = '';
-    for (let id = 1; id <= PINGS; id += 1) {
-      const sentMs = wallClockMs();
-      link.tell({ kind: 'ping', id });
-      const pong = await this.#mailbox.expect('pong', ANSWER_TIMEOUT_MS);
-      readings.push({ sentMs, theirsMs: pong.clockMs, receivedMs: wallClockMs() });
-      bootId = pong.bootId;
-    }
-    // One machine has one clock.
-    if (bootId !== this.around.bootId) this.#clock = clockOffset(readings);
-  }
-
   #take(message: TargetMessage): void {
     // The answers to what keeps a quiet link alive.
     if (message.kind === 'pong' && message.id === 0) return;
@@ -344,7 +314,7 @@ export class SourceMove {
 
   #leaveUncertain(error: unknown): SourceOutcome {
     const { reason } = describeError(error);
-    this.around.logger.error({ reason }, 'committed, but the target did not say that the guest runs');
+    this.around.logger.warn({ reason }, 'committed, but the target did not say that the guest runs');
     this.guest.waitingFor = `Handed over to ${this.#peer?.agentId}, which has not confirmed it (${reason}). Neither side starts the guest until they have spoken.`;
     this.#figures.reason = this.guest.waitingFor;
     return 'uncertain';

@@ -122,6 +122,8 @@ export class TargetMove {
       onReturnPathEnd: () => this.#link.tell({ kind: 'return-path-ended' }),
       onError: (error) => this.#failBy(error),
     });
+    // Lost meanwhile: the guest is being discarded.
+    if (this.#link.isClosed) return this.#stream.close();
     guest.events.once('end', () => this.#do(() => this.#qemuEnded()));
     this.#state = 'loading';
     this.#link.tell({ kind: 'ready', qemuVersion: this.around.platform.qemuVersion });
@@ -191,12 +193,21 @@ export class TargetMove {
   async #qemuEnded(): Promise<void> {
     if (this.#state === 'over' || !this.#guest) return;
     const said = this.#guest.hasMachine ? '' : await this.#guest.stderrTail();
-    throw new AgentError('TARGET_QEMU_FAILED', `The target's QEMU ended: ${said || 'it said nothing'}`);
+    await this.#giveUp(
+      new AgentError('TARGET_QEMU_FAILED', `The target's QEMU ended: ${said || 'it said nothing'}`),
+    );
   }
 
   async #fail(error: unknown): Promise<void> {
-    const { code, reason } = describeError(error);
+    // What goes wrong between the agents from here on says nothing of who owns the guest.
+    if (this.#state === 'received' || this.#state === 'over') return this.#link.end();
+    await this.#giveUp(error);
+  }
+
+  /** For what is certain: the guest does not and will not run here. */
+  async #giveUp(error: unknown): Promise<void> {
     if (this.#state === 'over') return;
+    const { code, reason } = describeError(error);
     this.around.logger.warn({ code, reason, guestId: this.#guest?.guestId }, 'an incoming move failed');
     // The guest is put away first: "refused" is an oath.
     await this.#discard();

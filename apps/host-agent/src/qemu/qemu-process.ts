@@ -105,7 +105,7 @@ export class QemuProcess {
 
   /** Ends it for certain. Throws QEMU_UNKILLABLE. */
   async kill(): Promise<void> {
-    if (await this.isRunning()) process.kill(this.pid, 'SIGKILL');
+    if (await this.isRunning()) killIfThere(this.pid);
     if (await this.waitForEnd(KILL_TIMEOUT_MS)) return;
     throw new AgentError(
       'QEMU_UNKILLABLE',
@@ -137,6 +137,15 @@ export function startFailed(how: string, said: string): AgentError {
   return new AgentError('QEMU_START_FAILED', `QEMU did not start (${how}): ${said || 'it said nothing'}`, {
     status: 422,
   });
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    // It ended by itself since it was looked at.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 async function readPid(path: string): Promise<number | null> {

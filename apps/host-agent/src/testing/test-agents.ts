@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -117,14 +117,18 @@ export class TestAgents {
     };
   }
 
-  /** Ends agents and guests, whatever state a failed test left them in. */
+  /** Ends agents and guests, whatever state a failed test left them in. Throws when an agent logged a fault. */
   async close(): Promise<void> {
+    const faults: string[] = [];
     for (const { end } of this.#agents.values()) await end('SIGKILL');
     for (const agentId of this.#agents.keys()) {
       const guests = join(this.folder, agentId, 'guests');
       for (const guestId of await readdir(guests)) await (await this.qemuOf(agentId, guestId))?.kill();
+      const log = await readFile(join(this.folder, `${agentId}.log`), 'utf8');
+      faults.push(...log.split('\n').filter((line) => line.includes('"level":50')));
     }
     await rm(this.folder, { recursive: true, force: true });
+    if (faults.length > 0) throw new Error(`The agents logged faults:\n${faults.join('\n')}`);
   }
 
   /** The QEMU that the agent's state folder names, or null when it is gone. */
