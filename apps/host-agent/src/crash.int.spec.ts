@@ -83,7 +83,8 @@ describe('a move whose agents or link fail', () => {
     const { guestId, moveId, ticks } = await readyMove();
     link.cut();
     await until(() => hasDiscarded(b, guestId, moveId), 'b to discard the guest');
-    expect(await a.client.getMove(moveId)).toMatchObject({ state: 'failed' });
+    // The two ends notice each for itself.
+    await until(async () => (await a.client.getMove(moveId)).state === 'failed', 'a to give the move up');
     expect((await counterPast(a.client, guestId, ticks + 100)).badPages).toBe(0);
   });
 

@@ -8,6 +8,8 @@ import { DISK_TOOLS } from './demo/demo';
 import { ControlPlane } from './testing/control-plane';
 import { STORY_OF_A_COLD_MIGRATION, storyOf } from './testing/story';
 
+jest.setTimeout(90_000);
+
 /** Real services, database, bus and disk; agents that keep the API's rules and run nothing. */
 describe('a crossing', () => {
   let folder: string;

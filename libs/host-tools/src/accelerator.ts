@@ -12,16 +12,26 @@ export interface Accelerator {
   readonly qemuVersion: string;
 }
 
+/**
+ * The processor that guests get, on every host and under either accelerator, so that they can move: x86-64-v2. With
+ * `enforce` QEMU refuses where the host cannot give it.
+ */
+export const GUEST_CPU_MODEL = 'Nehalem-v1';
+
 /** A boot sector that writes 0x10 to port 0xf4: `mov al, 0x10; out 0xf4, al; hlt; jmp $`. */
 const PROBE_PROGRAM = [0xb0, 0x10, 0xe6, 0xf4, 0xf4, 0xeb, 0xfe];
+const SECTOR_BYTES = 512;
+/** Firmware does not boot from a SATA disk of a single sector. */
+const PROBE_DISK_BYTES = 4 * 1024 * 1024;
 /** isa-debug-exit ends QEMU with `(value << 1) | 1`. */
 const PROBE_STATUS = (0x10 << 1) | 1;
-/** Hardware gets there in a second or two; one that hangs never does. The machine type is the one that guests get: there are hosts where KVM runs one type and hangs on another. */
+/** Hardware gets there in a second or two; one that hangs never does. */
 const PROBE_TIMEOUT_MS = 8000;
 
 /**
- * Boots the smallest of guests under KVM and waits for its sign. That /dev/kvm exists, and even opens, proves
- * nothing: there are machines where the guest then never runs. Without KVM it is software emulation.
+ * Boots the smallest of guests under KVM, with the machine type and processor that guests get, and waits for its
+ * sign. That /dev/kvm exists, and even opens, proves nothing: there are machines where a guest then never runs, and
+ * some that offer a processor no current system boots on. Without KVM it is software emulation.
  */
 export async function probeAccelerator(tools: HostTools): Promise<Accelerator> {
   const { version = 'unknown' } = await tools.resolve('qemu-system-x86_64');
@@ -42,7 +52,7 @@ export async function bootFails(tools: HostTools, accelerator: 'kvm' | 'tcg'): P
   const folder = await mkdtemp(join(tmpdir(), 'watari-probe-'));
   try {
     const disk = join(folder, 'probe.raw');
-    await writeFile(disk, bootSector(PROBE_PROGRAM));
+    await writeFile(disk, bootDisk(PROBE_PROGRAM));
     const firmware = (await qemuDataDirs(tools)).flatMap((dir) => ['-L', dir]);
     const { status } = await tools.run(
       'qemu-system-x86_64',
@@ -55,6 +65,8 @@ export async function bootFails(tools: HostTools, accelerator: 'kvm' | 'tcg'): P
           'none',
           '-machine',
           'q35',
+          '-cpu',
+          `${GUEST_CPU_MODEL},enforce`,
           '-m',
           '64',
           '-accel',
@@ -75,9 +87,9 @@ export async function bootFails(tools: HostTools, accelerator: 'kvm' | 'tcg'): P
   }
 }
 
-function bootSector(program: readonly number[]): Uint8Array {
-  const sector = Buffer.alloc(512);
-  sector.set(program);
-  sector.set([0x55, 0xaa], 510);
-  return sector;
+function bootDisk(program: readonly number[]): Uint8Array {
+  const disk = Buffer.alloc(PROBE_DISK_BYTES);
+  disk.set(program);
+  disk.set([0x55, 0xaa], SECTOR_BYTES - 2);
+  return disk;
 }

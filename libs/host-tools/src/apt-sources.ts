@@ -78,7 +78,9 @@ export function formatDeb822(sources: readonly AptSource[]): string {
         `URIs: ${uris.join(' ')}`,
         `Suites: ${suites.join(' ')}`,
         `Components: ${components.join(' ')}`,
-        ...Object.entries(options).map(([name, value]) => `${headerCase(name)}: ${value.trimStart()}`),
+        ...Object.entries(options).map(
+          ([name, value]) => `${headerCase(name)}:${value.startsWith('\n') ? '' : ' '}${value}`,
+        ),
       ].join('\n'),
     )
     .join('\n\n')

@@ -1,4 +1,4 @@
-export { bootFails, probeAccelerator } from './accelerator';
+export { GUEST_CPU_MODEL, bootFails, probeAccelerator } from './accelerator';
 export type { Accelerator } from './accelerator';
 export { defaultCacheDir } from './cache-folder';
 export { HostToolError, HostToolFailed } from './errors';

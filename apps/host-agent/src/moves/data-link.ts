@@ -29,6 +29,7 @@ interface LinkEvents<Message> {
 export class DataLink<Incoming extends { kind: string }, Outgoing extends { kind: string }> {
   readonly events = new EventEmitter<LinkEvents<Incoming>>();
   readonly writer = new FrameWriter(EPOCH);
+  readonly #reader: FrameReader;
   #isClosed = false;
   #isBroken = false;
 
@@ -40,15 +41,9 @@ export class DataLink<Incoming extends { kind: string }, Outgoing extends { kind
     socket.setTimeout(SILENCE_MS_MAX, () =>
       this.#close(new AgentError('LINK_SILENT', `The other agent said nothing for ${SILENCE_MS_MAX} ms.`)),
     );
-    const reader = new FrameReader((frame) => this.#take(frame));
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        if (!this.#isClosed && !this.#isBroken) reader.push(chunk);
-      } catch (error) {
-        this.#isBroken = true;
-        this.events.emit('broken', asLinkError(error));
-      }
-    });
+    const reader = new FrameReader((frame) => this.#take(frame), { epoch: EPOCH });
+    this.#reader = reader;
+    socket.on('data', (chunk: Buffer) => this.#read(() => reader.push(chunk)));
     socket.on('drain', () => this.events.emit('drain'));
     socket.on('error', (error) => this.#close(lost(error.message, error)));
     socket.on('end', () => {
@@ -84,12 +79,16 @@ export class DataLink<Incoming extends { kind: string }, Outgoing extends { kind
     if (!this.#isClosed) this.socket.write(frame);
   }
 
+  /** A few bytes of zero runs become megabytes of stream, so frames that were read already wait, too. */
   pauseReading(): void {
     this.socket.pause();
+    this.#reader.pause();
   }
 
   resumeReading(): void {
-    this.socket.resume();
+    this.#read(() => this.#reader.resume());
+    // The frames that had waited may have filled the receiver again.
+    if (!this.#reader.isPaused) this.socket.resume();
   }
 
   /** Sends what waits, then closes. */
@@ -104,6 +103,16 @@ export class DataLink<Incoming extends { kind: string }, Outgoing extends { kind
   /** Closes at once, as after a broken promise of the other side. */
   abort(error: AgentError): void {
     this.#close(error);
+  }
+
+  #read(step: () => void): void {
+    if (this.#isClosed || this.#isBroken) return;
+    try {
+      step();
+    } catch (error) {
+      this.#isBroken = true;
+      this.events.emit('broken', asLinkError(error));
+    }
   }
 
   #take(frame: Frame): void {

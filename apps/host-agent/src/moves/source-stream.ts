@@ -26,6 +26,7 @@ const WINDOW_COPYING_BYTES_MIN = 4 * 1024 * 1024;
 const WINDOW_BYTES_MAX = 64 * 1024 * 1024;
 /** A read of less than this means that QEMU has nothing more at hand. */
 const FULL_READ_BYTES = 64 * 1024;
+const QUIET_MS = 5;
 
 export function windowBytes(bytesPerSecond: number, isSwitching: boolean): number {
   const milliseconds = isSwitching ? WINDOW_SWITCHING_MS : WINDOW_COPYING_MS;
@@ -47,6 +48,7 @@ export class SourceStream {
   #server: Server | null = null;
   #connection: Socket | null = null;
   #isFlushDue = false;
+  #quiet: NodeJS.Timeout | undefined;
   #isReturnPathOver = false;
   #settle: { resolve: (summary: StreamSummary) => void; reject: (error: Error) => void } | null = null;
 
@@ -139,14 +141,21 @@ export class SourceStream {
 
   #push(chunk: Buffer): void {
     this.#encoder.push(chunk);
+    clearTimeout(this.#quiet);
+    // Once more after a silence: a record that QEMU wrote by halves is held back until then.
+    this.#quiet = setTimeout(() => this.#flush(), QUIET_MS);
     if (chunk.length < FULL_READ_BYTES && !this.#isFlushDue) {
       this.#isFlushDue = true;
       setImmediate(() => {
         this.#isFlushDue = false;
-        if (this.#settle) this.#encoder.flush();
+        this.#flush();
       });
     }
     this.pump();
+  }
+
+  #flush(): void {
+    if (this.#settle) this.#encoder.flush();
   }
 
   #finish(): void {

@@ -1,3 +1,4 @@
+import { GUEST_CPU_MODEL } from '@watari/host-tools';
 import type { GuestDisk, GuestNic, GuestSpec } from '@watari/host-agent-client';
 
 import type { DiskFacts } from './disk-check';
@@ -15,7 +16,7 @@ export interface MachineShape {
  * must find it wherever it goes. This one is in every x86-64 server since 2009 and in software emulation, and is
  * what current distributions ask for (x86-64-v2).
  */
-export const CPU_MODEL = 'Nehalem-v1';
+export const CPU_MODEL = GUEST_CPU_MODEL;
 
 export interface CommandLineParts {
   readonly spec: GuestSpec;

@@ -1,7 +1,9 @@
-import { startHostAgent } from '@watari/host-agent';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { type HostAgent, startHostAgent } from '@watari/host-agent';
 import { createLogger } from '@watari/service-kit';
 import type { Command } from 'commander';
-import { openDataFolder } from '../../embedded/data-folder';
+import { type DataFolder, openDataFolder } from '../../embedded/data-folder';
 import { contextOf, untilAborted } from '../context';
 import { portOption } from '../options';
 
@@ -30,16 +32,20 @@ export function addAgent(program: Command, signal: AbortSignal): void {
       const { dataFolder, output, api } = contextOf(command, signal);
       const folder = await openDataFolder(dataFolder);
       const { id, host, port } = options;
+      const ports = await lastPorts(folder, id);
       const tls = await (await folder.authority()).issue({ role: 'agent', id });
       const agent = await startHostAgent({
         agentId: id,
         stateFolder: folder.inside('agents', id),
         listenHost: host,
-        apiPort: port,
+        // After a restart others look for it where it was: at the same ports, unless others are asked for.
+        apiPort: port || ports.apiPort,
+        dataPort: ports.dataPort,
         tls,
         logger: createLogger({ file: folder.inside('log', `agent-${id}.log`) }),
       });
       try {
+        await keepPorts(folder, id, agent);
         if (options.register) await (await api()).post('/hosts', { agentUrl: agent.apiUrl });
         const { apiUrl, dataAddress } = agent;
         output.result(
@@ -51,4 +57,36 @@ export function addAgent(program: Command, signal: AbortSignal): void {
         await agent.stop({ stopGuests: options.stopGuests === true });
       }
     });
+}
+
+interface Ports {
+  readonly apiPort: number;
+  readonly dataPort: number;
+}
+
+async function lastPorts(folder: DataFolder, id: string): Promise<Ports> {
+  try {
+    const { apiPort, dataPort } = JSON.parse(
+      await readFile(folder.inside('agents', `${id}.json`), 'utf8'),
+    ) as Ports;
+    const areFree = (await Promise.all([apiPort, dataPort].map(isFree))).every(Boolean);
+    return areFree ? { apiPort, dataPort } : { apiPort: 0, dataPort: 0 };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError)
+      return { apiPort: 0, dataPort: 0 };
+    throw error;
+  }
+}
+
+async function keepPorts(folder: DataFolder, id: string, { apiUrl, dataAddress }: HostAgent): Promise<void> {
+  const ports: Ports = { apiPort: Number(new URL(apiUrl).port), dataPort: dataAddress.port };
+  await writeFile(folder.inside('agents', `${id}.json`), JSON.stringify(ports), { mode: 0o600 });
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
