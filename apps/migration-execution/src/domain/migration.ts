@@ -1,99 +1,18 @@
-import type { Assignment } from '@watari/contracts-migration-execution';
 import { Rejected, defineAggregate, never } from '@watari/event-sourcing';
 import { type Phase, type UndoStep, isPastReturn, planItinerary, undoStepsOf } from './itinerary';
+import type {
+  Answer,
+  Failure,
+  Migration,
+  MigrationCommand,
+  MigrationEvent,
+  OnItsWay,
+  Reason,
+  Waiver,
+} from './migration-messages';
+import { evolve, phaseAt } from './migration-state';
 
-export interface Waiver {
-  /** The concern (a rule id) or `licences`. */
-  readonly concern: string;
-  readonly person: string;
-  readonly reason: string;
-  readonly expiresAt: string;
-}
-
-export type Assessor = 'support-matrix' | 'licensing-compliance';
-
-/** What an assessor said, reduced to what decides. */
-export interface Answer {
-  readonly assessor: Assessor;
-  /** Concerns that stop the migration unless each is waived. */
-  readonly blocking: readonly { readonly concern: string; readonly text: string }[];
-  readonly summary: string;
-}
-
-export type MigrationCommand =
-  | { type: 'PlanMigration'; data: { assignment: Assignment; waivers: readonly Waiver[]; at: string } }
-  | { type: 'StartMigration'; data: { at: string } }
-  | { type: 'RecordAnswer'; data: Answer & { at: string } }
-  | {
-      type: 'CompletePhase';
-      data: { phase: Phase; attempt: number; result: Record<string, unknown>; at: string };
-    }
-  | { type: 'FailPhase'; data: Failure & { phase: Phase; attempt: number; at: string } }
-  | { type: 'CancelMigration'; data: { by: string; reason: string; at: string } }
-  | { type: 'CompleteUndo'; data: { step: UndoStep; attempt: number; at: string } }
-  | { type: 'FailUndo'; data: Failure & { step: UndoStep; attempt: number; at: string } }
-  | { type: 'RetryMigration'; data: { by: string; at: string } };
-
-export interface Failure {
-  readonly code: string;
-  readonly reason: string;
-  readonly canRetry: boolean;
-  /** Known for sure: the target took no write. Then going back loses nothing, even past the point of no return. */
-  readonly targetNeverRan?: boolean;
-}
-
-interface Reason {
-  readonly code: string;
-  readonly reason: string;
-}
-
-export type MigrationEvent =
-  | {
-      type: 'MigrationPlanned';
-      data: { assignment: Assignment; itinerary: readonly Phase[]; waivers: readonly Waiver[]; at: string };
-    }
-  | { type: 'MigrationStarted'; data: { at: string } }
-  | { type: 'PhaseStarted'; data: { phase: Phase; attempt: number; assignment: Assignment; at: string } }
-  | { type: 'AnswerRecorded'; data: Answer & { at: string } }
-  | {
-      type: 'PhaseCompleted';
-      data: { phase: Phase; attempt: number; result: Record<string, unknown>; at: string };
-    }
-  | { type: 'PhaseFailed'; data: Reason & { phase: Phase; attempt: number; willRetry: boolean; at: string } }
-  | { type: 'CancelRequested'; data: { by: string; reason: string; at: string } }
-  | { type: 'RollBackStarted'; data: Reason & { steps: readonly UndoStep[]; at: string } }
-  | { type: 'UndoStarted'; data: { step: UndoStep; attempt: number; assignment: Assignment; at: string } }
-  | { type: 'UndoCompleted'; data: { step: UndoStep; at: string } }
-  | { type: 'UndoFailed'; data: Reason & { step: UndoStep; attempt: number; willRetry: boolean; at: string } }
-  | { type: 'MigrationRolledBack'; data: Reason & { at: string } }
-  | { type: 'MigrationStalled'; data: Reason & { phase: Phase; at: string } }
-  | { type: 'MigrationCompleted'; data: { serverId: string; hostId: string; at: string } };
-
-interface OnItsWay {
-  readonly assignment: Assignment;
-  readonly itinerary: readonly Phase[];
-  readonly waivers: readonly Waiver[];
-  readonly doneCount: number;
-  readonly attempt: number;
-  readonly answers: readonly Answer[];
-  readonly results: Readonly<Record<string, Record<string, unknown>>>;
-}
-
-export type Migration =
-  | { readonly status: 'unplanned' }
-  | (OnItsWay & { readonly status: 'planned' | 'running' | 'completed' })
-  | (OnItsWay & {
-      readonly status: 'rolling-back' | 'rolled-back';
-      readonly why: Reason;
-      readonly undoing: readonly UndoStep[];
-      readonly undoneCount: number;
-    })
-  | (OnItsWay & {
-      readonly status: 'stalled';
-      readonly why: Reason;
-      readonly undoing?: readonly UndoStep[];
-      readonly undoneCount?: number;
-    });
+export type { Answer, Failure, Migration, MigrationCommand, MigrationEvent } from './migration-messages';
 
 const ATTEMPTS_MAX = 3;
 
@@ -357,95 +276,4 @@ function expectRunning(phase: Phase, state: OnItsWay): void {
     throw new Rejected('MIGRATION_PHASE_OUT_OF_ORDER', `The phase under way is ${running}, not ${phase}.`, {
       phase: running,
     });
-}
-
-function phaseAt(state: OnItsWay, index: number): Phase {
-  const phase = state.itinerary[index];
-  if (!phase) throw new Error(`The itinerary has no stop ${index}.`);
-  return phase;
-}
-
-function evolve(state: Migration, event: MigrationEvent): Migration {
-  if (event.type === 'MigrationPlanned') {
-    const { assignment, itinerary, waivers } = event.data;
-    return {
-      status: 'planned',
-      assignment,
-      itinerary,
-      waivers,
-      doneCount: 0,
-      attempt: 1,
-      answers: [],
-      results: {},
-    };
-  }
-  if (state.status === 'unplanned') throw new Error(`${event.type} before MigrationPlanned.`);
-  switch (event.type) {
-    case 'MigrationStarted':
-      return { ...state, status: 'running' };
-    case 'PhaseStarted':
-      return { ...onItsWay(state), status: 'running', attempt: event.data.attempt };
-    case 'AnswerRecorded': {
-      const { at: _at, ...answer } = event.data;
-      return { ...state, answers: [...state.answers, answer] };
-    }
-    case 'PhaseCompleted':
-      return {
-        ...state,
-        doneCount: state.doneCount + 1,
-        results: { ...state.results, [event.data.phase]: event.data.result },
-      };
-    case 'PhaseFailed':
-    case 'CancelRequested':
-      return state;
-    case 'RollBackStarted': {
-      const { code, reason, steps } = event.data;
-      return {
-        ...onItsWay(state),
-        status: 'rolling-back',
-        why: { code, reason },
-        undoing: steps,
-        undoneCount: 0,
-      };
-    }
-    case 'UndoStarted':
-      return { ...onItsWay(state), ...undoOf(state), status: 'rolling-back', attempt: event.data.attempt };
-    case 'UndoCompleted': {
-      const undo = undoOf(state);
-      return { ...onItsWay(state), ...undo, status: 'rolling-back', undoneCount: undo.undoneCount + 1 };
-    }
-    case 'UndoFailed':
-      return state;
-    case 'MigrationRolledBack': {
-      const { code, reason } = event.data;
-      return { ...onItsWay(state), ...undoOf(state), status: 'rolled-back', why: { code, reason } };
-    }
-    case 'MigrationStalled': {
-      const { code, reason } = event.data;
-      const undo = state.status === 'rolling-back' ? undoOf(state) : {};
-      return { ...onItsWay(state), ...undo, status: 'stalled', why: { code, reason } };
-    }
-    case 'MigrationCompleted':
-      return { ...onItsWay(state), status: 'completed' };
-    default:
-      return never(event);
-  }
-}
-
-function onItsWay({
-  assignment,
-  itinerary,
-  waivers,
-  doneCount,
-  attempt,
-  answers,
-  results,
-}: OnItsWay): OnItsWay {
-  return { assignment, itinerary, waivers, doneCount, attempt, answers, results };
-}
-
-function undoOf(state: Migration): { why: Reason; undoing: readonly UndoStep[]; undoneCount: number } {
-  if ('why' in state)
-    return { why: state.why, undoing: state.undoing ?? [], undoneCount: state.undoneCount ?? 0 };
-  return { why: { code: 'UNKNOWN', reason: '' }, undoing: [], undoneCount: 0 };
 }

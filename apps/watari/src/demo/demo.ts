@@ -1,15 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { cp, mkdir, open, rm } from 'node:fs/promises';
+import { cp, open, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import {
-  type HostAgentClient,
-  createHostAgentClient,
-  formatProbe,
-  parseProbe,
-} from '@watari/host-agent-client';
+import { formatProbe, parseProbe } from '@watari/host-agent-client';
 import { createHostTools, ensureHostTools } from '@watari/host-tools';
 import { buildPhysicalServer } from '@watari/physical-server';
-import { ApiClient } from '../cli/api-client';
 import { assess, describeAssessment } from '../cli/commands/assess';
 import { type ServerView, describeServer } from '../cli/commands/inventory';
 import { plan } from '../cli/commands/migrate';
@@ -22,22 +16,20 @@ import {
   watchMigration,
 } from '../cli/migrations';
 import type { Output } from '../cli/output';
-import { openDataFolder } from '../embedded/data-folder';
-import { type ReadyChild, startChild } from './child';
 import { FrontRelay } from './front-relay';
 import { type DemoReport, type Leg, describeReport } from './report';
 import { ServiceClient } from './service-client';
+import { HOSTS, Stage as AnyStage, type StageOptions } from './stage';
 import { type UnconvertedOutcome, bootUnconverted } from './unconverted';
 
-export interface DemoOptions {
-  readonly output: Output;
-  readonly signal: AbortSignal;
-  readonly bus: 'postgres' | 'kafka';
+export interface DemoOptions extends StageOptions {
   /** The user's own server instead of the demonstration's. */
   readonly own?: { readonly disk: string; readonly probe: string; readonly format?: 'raw' | 'qcow2' };
   readonly memoryMiB: number;
   readonly downtimeLimitMs: number;
 }
+
+type Stage = AnyStage<DemoOptions>;
 
 interface Subject {
   readonly name: string;
@@ -50,7 +42,6 @@ interface Subject {
 /** What inspecting and converting disks needs. */
 export const DISK_TOOLS = ['qemu-img', 'debugfs', 'e2fsck', 'mke2fs', 'dumpe2fs', 'xz', 'zstd'] as const;
 const TOOLS = ['qemu-system-x86_64', ...DISK_TOOLS] as const;
-const HOSTS = ['host-a', 'host-b'] as const;
 /** The client watches the service so long before and after each move. */
 const CALM_MS = 3000;
 const WHOLE_PASS_TIMEOUT_MS = 120_000;
@@ -69,7 +60,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   progress.end();
   const before = await fingerprint(subject.disk);
   const folder = join(tools.cacheDir, 'demo', randomUUID());
-  const stage = new Stage(folder, options);
+  const stage = new AnyStage(folder, options);
   try {
     await stage.open();
     const report = await Promise.race([play(stage, subject, began), stage.broken()]);
@@ -111,77 +102,6 @@ async function findSubject(
     signal,
   });
   return { name: 'depot', disk: diskPath, format, probe: formatProbe(probe), mac: hardware.mac };
-}
-
-/** Everything that runs for the demonstration: Watari itself and two host agents, each a process of its own. */
-class Stage {
-  private readonly children: ReadyChild<unknown>[] = [];
-  private readonly agents = new Map<string, HostAgentClient>();
-  private connected: ApiClient | undefined;
-  private isClosing = false;
-
-  constructor(
-    readonly folder: string,
-    readonly options: DemoOptions,
-  ) {}
-
-  async open(): Promise<void> {
-    const { output, signal, bus } = this.options;
-    await mkdir(this.folder, { recursive: true, mode: 0o711 });
-    output.note('Starting Watari and two host agents on this machine');
-    const data = ['--data', this.folder, '--json'];
-    const up = await startChild<{ url: string }>(
-      'watari up',
-      ['up', '--port', '0', '--bus', bus, ...data],
-      signal,
-    );
-    this.children.push(up);
-    const dataFolder = await openDataFolder(this.folder);
-    this.connected = new ApiClient({ url: up.announcement.url, token: await dataFolder.token() });
-    const tls = await (await dataFolder.authority()).issue({ role: 'control-plane', id: 'watari' });
-    for (const id of HOSTS) {
-      const agent = await startChild<{ apiUrl: string }>(
-        `watari agent ${id}`,
-        ['agent', '--id', id, '--stop-guests', ...data],
-        signal,
-      );
-      this.children.push(agent);
-      this.agents.set(id, createHostAgentClient({ apiUrl: agent.announcement.apiUrl, tls, agentId: id }));
-    }
-  }
-
-  /** Rejects when a process of the stage ends by itself. */
-  async broken(): Promise<never> {
-    const how = await Promise.race(
-      this.children.map(({ name, ended }) => ended.then((end) => `${name} ended by itself (${end})`)),
-    );
-    // While the stage is being closed everything ends.
-    if (this.isClosing) return new Promise<never>(() => undefined);
-    throw new CliError('CHILD_FAILED', how);
-  }
-
-  get api(): ApiClient {
-    if (!this.connected) throw new Error('The stage is not open.');
-    return this.connected;
-  }
-
-  agent(id: string): HostAgentClient {
-    const agent = this.agents.get(id);
-    if (!agent) throw new Error(`No agent is called ${id}.`);
-    return agent;
-  }
-
-  /** Agents first, and their guests with them; then Watari; then the folder. Goes on whatever fails. */
-  async close(): Promise<void> {
-    this.isClosing = true;
-    for (const agent of this.agents.values()) agent.close();
-    const failures: unknown[] = [];
-    for (const child of this.children.splice(0).reverse())
-      await child.stop().catch((error: unknown) => failures.push(error));
-    await rm(this.folder, { recursive: true, force: true }).catch((error: unknown) => failures.push(error));
-    for (const failure of failures)
-      this.options.output.note(`  could not clean up everything: ${String(failure)}`);
-  }
 }
 
 async function play(

@@ -1,5 +1,5 @@
 import type { ContentKind } from '../file-system/signature';
-import type { Partition } from '../partitions/partition-table';
+import type { Partition } from '../partitions/partition';
 
 /** A partition and what it is known by. */
 export interface IdentifiedPartition {

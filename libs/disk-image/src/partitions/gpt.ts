@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { type ByteSource, readIfThere } from '../image/byte-source';
-import { type Partition, refuseCutOff, tableDamaged } from './partition-table';
+import { type Partition, refuseCutOff, tableDamaged } from './partition';
 import { DiskUnusable } from '../errors';
 
 const SIGNATURE = Buffer.from('EFI PART');

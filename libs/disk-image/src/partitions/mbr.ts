@@ -1,5 +1,5 @@
 import { type ByteSource, readIfThere } from '../image/byte-source';
-import { type Partition, refuseCutOff, tableDamaged } from './partition-table';
+import { type Partition, refuseCutOff, tableDamaged } from './partition';
 
 const SECTOR_BYTES = 512;
 const ENTRIES_AT = 446;

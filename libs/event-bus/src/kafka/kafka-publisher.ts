@@ -1,3 +1,4 @@
+import { chunksOf } from '../chunks';
 import { CompressionTypes, type Kafka, type Producer } from 'kafkajs';
 import type { OutgoingRecord } from '../event-bus';
 import { partitionOf } from '../murmur2';
@@ -54,7 +55,8 @@ export class KafkaPublisher {
     while (this.waiting.length > 0) {
       const { topic, together } = this.takeNext();
       try {
-        for (const records of inRequests(together.flatMap((each) => each.records)))
+        const all = together.flatMap((each) => each.records);
+        for (const records of chunksOf(all, { recordsMax: REQUEST_RECORDS_MAX, bytesMax: REQUEST_BYTES_MAX }))
           await this.send(topic, records);
         for (const { done } of together) done();
       } catch (error) {
@@ -127,23 +129,4 @@ export class KafkaPublisher {
       this.onError(error);
     }
   }
-}
-
-function* inRequests(records: readonly OutgoingRecord[]): Generator<OutgoingRecord[]> {
-  let chunk: OutgoingRecord[] = [];
-  let bytes = 0;
-  for (const record of records) {
-    const recordBytes = Buffer.byteLength(record.value);
-    if (
-      chunk.length === REQUEST_RECORDS_MAX ||
-      (chunk.length > 0 && bytes + recordBytes > REQUEST_BYTES_MAX)
-    ) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(record);
-    bytes += recordBytes;
-  }
-  if (chunk.length > 0) yield chunk;
 }

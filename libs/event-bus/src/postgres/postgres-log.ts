@@ -1,3 +1,4 @@
+import { chunksOf } from '../chunks';
 import type { Pool } from 'pg';
 import { BusError } from '../errors';
 import type { BusRecord, OutgoingRecord, PartitionEnds, PartitionLag, ReadOptions } from '../event-bus';
@@ -60,7 +61,10 @@ export class PostgresLog {
   }
 
   async publish(topic: string, partitionCount: number, records: readonly OutgoingRecord[]): Promise<void> {
-    for (const chunk of inStatements(records)) {
+    for (const chunk of chunksOf(records, {
+      recordsMax: STATEMENT_RECORDS_MAX,
+      bytesMax: STATEMENT_BYTES_MAX,
+    })) {
       await this.pool.query({
         name: `publish ${this.s}`,
         text: `SELECT ${this.s}.publish($1, $2, $3, $4, $5)`,
@@ -247,25 +251,6 @@ interface RecordRow {
   headers: Record<string, string>;
   value: Buffer;
   recorded_at: Date;
-}
-
-function* inStatements(records: readonly OutgoingRecord[]): Generator<OutgoingRecord[]> {
-  let chunk: OutgoingRecord[] = [];
-  let bytes = 0;
-  for (const record of records) {
-    const recordBytes = Buffer.byteLength(record.value);
-    if (
-      chunk.length === STATEMENT_RECORDS_MAX ||
-      (chunk.length > 0 && bytes + recordBytes > STATEMENT_BYTES_MAX)
-    ) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(record);
-    bytes += recordBytes;
-  }
-  if (chunk.length > 0) yield chunk;
 }
 
 /** Another topic or partition than the tables hold; nothing was written. */
