@@ -119,7 +119,11 @@ describe('an application', () => {
   let folder: string;
   let bus: EventBus;
   let app: RunningApp;
-  const logger = pino({ level: 'silent' });
+  const logged: Record<string, unknown>[] = [];
+  const logger = pino(
+    { level: 'info' },
+    { write: (line: string) => void logged.push(JSON.parse(line) as never) },
+  );
 
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -232,6 +236,18 @@ describe('an application', () => {
     ).flat();
     const about = records.filter(({ key }) => key.endsWith('heard'));
     expect(about.map(({ headers }) => headers['ce_correlationid'])).toEqual(['work-1', 'work-1']);
+  });
+
+  it('logs what it does with the correlation and causation ids of the event', () => {
+    const handled = logged.find(
+      ({ correlationId, eventType }) => correlationId === 'work-1' && eventType === 'tally.counted',
+    );
+    expect(handled).toMatchObject({ service: 'tally', consumer: 'echo', level: 30 });
+    expect(handled?.['causationId']).toBeTruthy();
+    expect(logged).toContainEqual(
+      expect.objectContaining({ method: 'POST', path: '/tallies/heard', status: 201 }),
+    );
+    expect(JSON.stringify(logged)).not.toContain(token);
   });
 
   it('makes a dead letter of what is no event, tells it, and replays it for the group that failed', async () => {

@@ -16,7 +16,7 @@ import { HealthController, READINESS_CHECKS, type ReadinessCheck } from './http/
 import { MetricsController, SERVICE_GAUGES } from './http/metrics.controller';
 import { ProblemFilter } from './http/problem';
 import { TokenGuard } from './http/request';
-import { nestLogger } from './logging';
+import { nestLogger, requestLog } from './logging';
 import { type Platform, openServiceContext } from './service-context';
 import { SERVICE_CONTEXT, type ServiceContext, type ServiceDefinition } from './service-definition';
 
@@ -86,6 +86,7 @@ async function listen(
     app.useBodyParser('json', { limit: BODY_BYTES_MAX });
     app.useGlobalFilters(new ProblemFilter(platform.logger));
     app.useGlobalGuards(new TokenGuard(options.token));
+    app.use(requestLog(platform.logger));
     app.set('x-powered-by', false);
     const openApi = SwaggerModule.createDocument(
       app,

@@ -1,6 +1,7 @@
-import { decodeEvent } from '@watari/contracts-base';
+import { type PublicEvent, decodeEvent } from '@watari/contracts-base';
 import { type Consumer, startConsumer } from '@watari/event-bus';
 import { OutboxRelay, ProjectionRunner } from '@watari/event-sourcing';
+import type { EntityManager } from 'typeorm';
 import type { ReadinessCheck } from './http/health.controller';
 import type { ServiceGauges } from './http/metrics.controller';
 import type { ConsumerSpec, ServiceContext, ServiceDefinition, ServiceParts } from './service-definition';
@@ -112,10 +113,30 @@ export class ServiceEngine {
       topics: spec.topics,
       decode: (record) => decodeEvent(record, spec.catalogue),
       ...(spec.mode === 'project'
-        ? { mode: 'project', handle: spec.handle.bind(spec) }
-        : { mode: 'react', handle: spec.handle.bind(spec) }),
+        ? {
+            mode: 'project',
+            handle: async (event: PublicEvent, manager: EntityManager) => {
+              await spec.handle(event, manager);
+              this.logHandled(spec, event);
+            },
+          }
+        : {
+            mode: 'react',
+            handle: async (event: PublicEvent) => {
+              await spec.handle(event);
+              this.logHandled(spec, event);
+            },
+          }),
       logger,
     });
+  }
+
+  /** By its correlation id one migration can be followed through the logs of all services. */
+  private logHandled(spec: ConsumerSpec, { id, type, correlationId, causationId }: PublicEvent): void {
+    this.context.logger.info(
+      { consumer: spec.name, eventType: type, eventId: id, correlationId, causationId },
+      'an event was handled',
+    );
   }
 }
 

@@ -183,6 +183,8 @@ export class JobQueue {
         .then((kept) => kept || controller.abort(new Error('The job was cancelled or its lease was lost.')))
         .catch((error: unknown) => logger.warn({ err: error }, 'renewing the lease failed'));
     }, RENEW_MS);
+    const began = performance.now();
+    logger.info({ kind: job.kind, attempts: job.attempts }, 'a job begins');
     try {
       await handler.run(job, {
         signal: controller.signal,
@@ -192,6 +194,7 @@ export class JobQueue {
         },
       });
       await this.finish(job, token, 'done', latest);
+      logger.info({ kind: job.kind, tookMs: Math.round(performance.now() - began) }, 'a job is done');
     } catch (error) {
       await this.afterFailure(job, token, handler, error, controller.signal.aborted, logger, latest);
     } finally {
