@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { bootFails, probeAccelerator } from './accelerator';
 import { examine } from './examine';
 import { createHostTools, ensureHostTools, qemuDataDirs } from './host-tools';
-import { readRelease, setFolder } from './package-cache';
+import { aptConfiguration, readRelease, setFolder } from './package-cache';
 import { runProgram } from './run-program';
 
 jest.setTimeout(300_000);
@@ -59,6 +59,40 @@ describe('a program', () => {
 
   it('that is not there is told by name', async () => {
     await expect(runProgram('/nowhere/at-all', [])).rejects.toMatchObject({ code: 'HOST_TOOL_MISSING' });
+  });
+});
+
+describe('our own apt', () => {
+  let folder: string;
+  beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), 'watari-apt-'))));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const dump = async (...files: string[]): Promise<string> => {
+    const { stdout } = await runProgram('/usr/bin/apt-config', [
+      'dump',
+      ...files.flatMap((file) => ['--config-file', file]),
+    ]);
+    return stdout.toString();
+  };
+
+  it('runs none of the hooks that the system sets, and keeps its proxies', async () => {
+    const systems = join(folder, 'system.conf');
+    await writeFile(
+      systems,
+      'APT::Update::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };\n' +
+        'DPkg::Post-Invoke { "reboot"; };\nAcquire::http::Proxy "http://proxy.example:3128";\n',
+    );
+    const ours = join(folder, 'apt.conf');
+    await writeFile(ours, aptConfiguration(folder));
+    expect(await dump(systems)).toContain('Post-Invoke:: "reboot"');
+    const both = await dump(systems, ours);
+    expect(both).not.toMatch(/Invoke\S* "[^"]/);
+    expect(both).toContain('Acquire::http::Proxy "http://proxy.example:3128"');
+    expect(both).toContain(`Dir::State::lists "${join(folder, 'lists')}"`);
+  });
+
+  it('cannot live in a folder that its configuration cannot name', () => {
+    expect(() => aptConfiguration('/tmp/a"; Dir "x')).toThrow('cannot be told');
   });
 });
 

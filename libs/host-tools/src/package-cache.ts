@@ -101,7 +101,8 @@ async function fetchInto(
   for (const name of ['lists/partial', 'archives/partial', 'sources', 'state'])
     await mkdir(join(apt, name), { recursive: true });
   await writeFile(join(apt, 'sources', 'distribution.sources'), formatDeb822(sources));
-  const settings = aptSettings(apt);
+  await writeFile(join(apt, 'apt.conf'), aptConfiguration(apt));
+  const settings = ['--config-file', join(apt, 'apt.conf')];
   const stop = signal ? { signal } : {};
   onProgress?.(`asking the distribution for ${PACKAGES[set].join(', ')}`);
   await runProgram('/usr/bin/apt-get', [...settings, 'update'], { timeoutMs: FETCH_TIMEOUT_MS, ...stop });
@@ -142,8 +143,23 @@ async function fetchInto(
   }
 }
 
-/** The user's apt settings (proxies, keys) hold; sources, lists and downloads are ours, and nothing needs root. */
-function aptSettings(apt: string): string[] {
+/** Commands that the system's settings hook onto apt's work; they would change the system. */
+const HOOKS = [
+  'APT::Update::Pre-Invoke',
+  'APT::Update::Post-Invoke',
+  'APT::Update::Post-Invoke-Success',
+  'DPkg::Pre-Invoke',
+  'DPkg::Post-Invoke',
+  'DPkg::Pre-Install-Pkgs',
+];
+
+/**
+ * The user's apt settings (proxies, keys) hold; sources, lists and downloads are ours, no hook of the system runs, and
+ * nothing needs root. A file, as `-o` can add to a list of hooks but not empty it; given by `--config-file`, which apt
+ * reads after the system's own.
+ */
+export function aptConfiguration(apt: string): string {
+  if (/["\n]/.test(apt)) throw new Error(`apt cannot be told of a folder named ${JSON.stringify(apt)}`);
   const settings: Record<string, string> = {
     'Dir::Etc::SourceList': '/dev/null',
     'Dir::Etc::SourceParts': join(apt, 'sources'),
@@ -160,10 +176,12 @@ function aptSettings(apt: string): string[] {
     'Acquire::Languages': 'none',
     'Acquire::Retries': '3',
     'APT::Get::List-Cleanup': '1',
-    'DPkg::Post-Invoke': '',
-    'APT::Update::Post-Invoke': '',
   };
-  return Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+  return [
+    ...HOOKS.map((hook) => `#clear ${hook};`),
+    ...Object.entries(settings).map(([name, value]) => `${name} "${value}";`),
+    '',
+  ].join('\n');
 }
 
 async function emptyFolder(path: string): Promise<void> {
