@@ -123,7 +123,7 @@ async function play(
   output.note('Asking support matrix and licensing');
   output.note(indent(describeAssessment(await assess(api, server.name, HOSTS[0]))));
 
-  const unconverted = stageUnconverted(stage, subject);
+  const unconverted = stageUnconverted(stage, server, subject);
   const coldBegan = performance.now();
   const cold = await migrate(stage, server.name, HOSTS[0], 'Converting it and starting it as a guest');
   const coldMs = Math.round(performance.now() - coldBegan);
@@ -169,11 +169,15 @@ async function play(
 /** Runs beside the conversion on the second host; its failure is told where its outcome is awaited. */
 function stageUnconverted(
   stage: Stage,
-  { disk, format = 'raw', mac, probe }: Subject,
+  { facts }: ServerView,
+  { mac, probe }: Subject,
 ): Promise<UnconvertedOutcome> {
+  // As inventory read it: not everybody who gives a disk says its format.
+  const [disk] = facts.disks;
+  if (!disk) throw new Error('Inventory registered a server without a disk.');
   const outcome = bootUnconverted(
     stage.agent(HOSTS[1]),
-    { path: disk, format },
+    { path: disk.path, format: disk.format },
     mac,
     parseProbe(probe),
     stage.options.signal,

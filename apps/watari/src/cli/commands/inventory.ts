@@ -15,7 +15,11 @@ export interface ServerView {
     readonly firmware: string;
     readonly partitionTable: string;
     readonly rootFileSystem: string;
-    readonly disks: readonly { readonly path: string; readonly virtualSizeBytes: number }[];
+    readonly disks: readonly {
+      readonly path: string;
+      readonly format: 'raw' | 'qcow2';
+      readonly virtualSizeBytes: number;
+    }[];
     readonly kernels: readonly { readonly version: string; readonly hasVirtio: boolean }[];
     readonly nics: readonly { readonly mac: string; readonly name: string }[];
     readonly applications: readonly { readonly name: string; readonly version: string }[];
