@@ -1,0 +1,18 @@
+export { type Codec, CODEC_ID, type CodecId, RAW_BYTES_MAX, storedCodec } from './codec';
+export { availableCodecs, codecOf, negotiate, packBytes, type PackedBytes } from './codecs';
+export { CompressionError, type CompressionErrorCode } from './errors';
+export { zstdCodec, ZSTD_LEVEL_MAX, ZSTD_LEVEL_MIN } from './zstd-codec';
+export { findZstdLibrary, type ZstdLibrary } from './zstd-library';
+export { sampledBitsPerByte, seemsIncompressible } from './entropy';
+export {
+  type ChooserState,
+  type CompressionPlan,
+  type CompressionSituation,
+  initialChooserState,
+  type LevelCost,
+  levelCosts,
+  observeBatch,
+  planBatch,
+  PROBE_EVERY_BATCHES,
+} from './level-chooser';
+export { type CompressionLevel, type LevelMeasurement, ZSTD_LEVELS, type ZstdLevel } from './level-figures';
