@@ -1,0 +1,139 @@
+import type { PlannerSample } from './sample';
+
+/** What the link and the two ends are known to carry. */
+export interface LinkRateState {
+  /** Samples of the last moments under the same conditions, oldest first. */
+  readonly points: readonly RatePoint[];
+  readonly isHeldBack: boolean;
+  /** Null until it was seen at work. */
+  readonly wireBytesPerSecond: number | null;
+  /** Of the stream, read, encoded and applied; null until some was. What was not seen is not promised. */
+  readonly streamBytesPerSecond: number | null;
+}
+
+interface RatePoint {
+  readonly atMs: number;
+  readonly appliedWireBytes: number;
+  readonly streamBytes: number;
+  readonly appliedStreamBytes: number;
+  readonly queuedWireBytes: number;
+  readonly remainingBytes: number;
+}
+
+/** Until the link was seen at work. */
+export const ASSUMED_WIRE_BYTES_PER_SECOND = 10 * 1024 * 1024;
+/** And the two ends: a fifth of what one core encodes of a stream that reduces well. */
+export const ASSUMED_STREAM_BYTES_PER_SECOND = 50e6;
+const WINDOW_MS = 500;
+const WINDOW_POINTS_MAX = 16;
+/** Acknowledgements come in bursts: over less than this a rate is chance. */
+const WINDOW_MS_MIN = 200;
+/** A faster second that is long past says little of what the link does now. */
+const DECAY = 0.98;
+const DECAY_MS = 250;
+/** With this much unacknowledged all the time it is the link that is slow, not the source that has nothing to send. */
+const BUSY_MS = 5;
+/** More, where the source is held back: a little is always on its way. */
+const BUSY_HELD_BACK_MS = 20;
+const FALL_HALF_LIFE_MS = 400;
+const RISE_SHARE = 0.5;
+/** The link has room, QEMU has this much to send, and still no more crosses: then the ends are what is slow. */
+const LINK_IDLE_SHARE = 0.7;
+/** Slower counts as this: what is divided by it stays a figure. */
+const BYTES_PER_SECOND_MIN = 1_000;
+const PLENTY_BYTES = 4 * 1024 * 1024;
+
+export const INITIAL_LINK_RATE: LinkRateState = {
+  points: [],
+  isHeldBack: false,
+  wireBytesPerSecond: null,
+  streamBytesPerSecond: null,
+};
+
+/**
+ * Measures from what the target acknowledged. Speed is believed quickly when it rises, slowly lost when the source
+ * had nothing to send, and quickly lost when bytes were waiting the whole time. A source that is held back shows
+ * what the link carries at least, never that it carries less.
+ */
+export function measureLink(state: LinkRateState, sample: PlannerSample): LinkRateState {
+  const isHeldBack = sample.heldBackBy !== null;
+  const newest: RatePoint = {
+    atMs: sample.atMs,
+    appliedWireBytes: sample.wireBytes - sample.queuedWireBytes,
+    streamBytes: sample.streamBytes,
+    appliedStreamBytes: sample.appliedStreamBytes,
+    queuedWireBytes: sample.queuedWireBytes,
+    remainingBytes: sample.remainingBytes,
+  };
+  const last = state.points.at(-1);
+  if (!last || newest.atMs <= last.atMs || isHeldBack !== state.isHeldBack)
+    return { ...state, isHeldBack, points: [newest] };
+  const points = [...state.points, newest]
+    .filter((_point, index, all) => {
+      const next = all[index + 1];
+      return next === undefined || newest.atMs - next.atMs < WINDOW_MS;
+    })
+    .slice(-WINDOW_POINTS_MAX);
+  const spanMs = newest.atMs - points[0]!.atMs;
+  if (spanMs < WINDOW_MS_MIN) return { ...state, points };
+  const elapsedMs = newest.atMs - last.atMs;
+  const seen = { points, spanMs, elapsedMs, isHeldBack };
+  const wire = wireRate(state, seen);
+  return {
+    points,
+    isHeldBack,
+    wireBytesPerSecond: atLeast(wire),
+    streamBytesPerSecond: atLeast(streamRate(state, seen, wire)),
+  };
+}
+
+function atLeast(rate: number | null): number | null {
+  return rate === null ? null : Math.max(BYTES_PER_SECOND_MIN, rate);
+}
+
+interface Seen {
+  readonly points: readonly RatePoint[];
+  readonly spanMs: number;
+  readonly elapsedMs: number;
+  readonly isHeldBack: boolean;
+}
+
+function wireRate({ wireBytesPerSecond: known }: LinkRateState, seen: Seen): number | null {
+  const measured = rate(seen, 'appliedWireBytes');
+  if (known === null) return measured > 0 ? measured : null;
+  if (measured >= known) return known + (measured - known) * RISE_SHARE;
+  const busyMs = seen.isHeldBack ? BUSY_HELD_BACK_MS : BUSY_MS;
+  if (seen.points.every((point) => queueMs(point, known) >= busyMs))
+    return towards(known, measured, seen.elapsedMs);
+  return seen.isHeldBack ? known : Math.max(measured, known * DECAY ** (seen.elapsedMs / DECAY_MS));
+}
+
+function streamRate(state: LinkRateState, seen: Seen, wireBytesPerSecond: number | null): number | null {
+  const known = state.streamBytesPerSecond;
+  // Of both ends: a queue that drains crosses faster than anything can be read and encoded.
+  const measured = Math.min(rate(seen, 'streamBytes'), rate(seen, 'appliedStreamBytes'));
+  if (known === null) return measured > 0 ? measured : null;
+  if (measured >= known) return known + (measured - known) * RISE_SHARE;
+  if (seen.isHeldBack || !wireBytesPerSecond) return known;
+  const isLinkIdle =
+    rate(seen, 'appliedWireBytes') < LINK_IDLE_SHARE * wireBytesPerSecond &&
+    seen.points.every((point) => queueMs(point, wireBytesPerSecond) < BUSY_HELD_BACK_MS);
+  const plenty = Math.max(PLENTY_BYTES, (measured * WINDOW_MS_MIN) / 1_000);
+  const hasPlenty = seen.points.every((point) => point.remainingBytes >= plenty);
+  return isLinkIdle && hasPlenty ? towards(known, measured, seen.elapsedMs) : known;
+}
+
+function rate(
+  { points, spanMs }: Seen,
+  what: 'appliedWireBytes' | 'streamBytes' | 'appliedStreamBytes',
+): number {
+  return (Math.max(0, points.at(-1)![what] - points[0]![what]) * 1_000) / spanMs;
+}
+
+function queueMs({ queuedWireBytes }: RatePoint, wireBytesPerSecond: number): number {
+  return (queuedWireBytes * 1_000) / wireBytesPerSecond;
+}
+
+function towards(known: number, measured: number, elapsedMs: number): number {
+  return measured + (known - measured) * 0.5 ** (elapsedMs / FALL_HALF_LIFE_MS);
+}
