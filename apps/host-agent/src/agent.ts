@@ -10,6 +10,7 @@ import { Guests } from './guests/guests';
 import { readBootId, readHostFacts } from './host-facts';
 import { apiRoutes } from './http/api-routes';
 import { createApiServer } from './http/api-server';
+import { Histories, HISTORY_DEFAULTS, type HistorySettings } from './moves/histories';
 import { createDataServer } from './moves/link-security';
 import { Moves } from './moves/moves';
 import { examinePlatform } from './qemu/platform';
@@ -33,6 +34,8 @@ export interface HostAgentOptions {
   readonly tools?: HostTools;
   /** Default: KVM if a probe guest boots under it, which is waited for up to 8 s, else software emulation. */
   readonly accelerator?: 'kvm' | 'tcg';
+  /** What guests that moved leave here, so that they come back cheaply. */
+  readonly history?: Partial<HistorySettings>;
   readonly logger?: Logger;
 }
 
@@ -62,12 +65,14 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     ]);
     logger.info({ accelerator: platform.accelerator, why: platform.acceleratorReason }, 'accelerator');
     const guests = new Guests({ agentId, platform, folders, logger });
+    const histories = await Histories.open(folders, { ...HISTORY_DEFAULTS, ...options.history }, logger);
     const address = { apiUrl: '', data: { host: '', port: 0 } };
     const moves = new Moves({
       agentId,
       guests,
       platform,
       folders,
+      histories,
       tls,
       bootId,
       logger,
@@ -88,7 +93,11 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       guests: guests.count,
       host,
     });
-    const apiServer = createApiServer(tls, apiRoutes({ agentId, bootId, guests, moves, health }), logger);
+    const apiServer = createApiServer(
+      tls,
+      apiRoutes({ agentId, bootId, guests, moves, histories, health }),
+      logger,
+    );
     servers.push(dataServer, apiServer);
     address.data = {
       host: advertisedHost,
@@ -106,6 +115,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     const stop = async (stopGuests: boolean): Promise<void> => {
       for (const server of servers) server.close();
       await moves.stop();
+      await histories.close();
       if (stopGuests) for (const { guestId } of guests.all()) await guests.delete(guestId);
       guests.releaseAll();
       apiServer.closeAllConnections();

@@ -5,8 +5,17 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 
 import { CertificateAuthority, createHostAgentClient, type TlsMaterial } from '@watari/host-agent-client';
-import { crc32c, FRAME_HEADER_BYTES, FRAME_TYPE, FrameWriter } from '@watari/migration-core';
+import {
+  crc32c,
+  FRAME_HEADER_BYTES,
+  FRAME_TYPE,
+  frameOf,
+  FrameWriter,
+  RecordPacker,
+  StreamEncoder,
+} from '@watari/migration-core';
 
+import { MOVE_PROTOCOL_VERSION } from './moves/messages';
 import { CPU_MODEL } from './qemu/command-line';
 import { TestAgents, type TestAgent } from './testing/test-agents';
 
@@ -60,12 +69,13 @@ describe('a host agent among strangers', () => {
   function announce(change: Record<string, unknown> = {}): Record<string, unknown> {
     return {
       kind: 'announce',
-      protocolVersion: 1,
+      protocolVersion: MOVE_PROTOCOL_VERSION,
       moveId: 'hostile',
       spec: { guestId: 'hostile', memoryMiB: 32, vcpus: 1, machine: 'pc', disks: [], nics: [] },
       shape: { machineType: 'pc-i440fx-9.0', cpuModel: CPU_MODEL, accelerator: 'tcg' },
       qemuVersion: '10.0.2',
       sourceApiUrl: 'https://127.0.0.1:1',
+      pageCopy: { codecs: [0], mirrorPagesMax: 0, history: null },
       ...change,
     };
   }
@@ -180,7 +190,7 @@ describe('a host agent among strangers', () => {
     ],
     [
       'a protocol of the future',
-      (writer: FrameWriter) => control(writer, announce({ protocolVersion: 2 })),
+      (writer: FrameWriter) => control(writer, announce({ protocolVersion: MOVE_PROTOCOL_VERSION + 1 })),
       'MOVE_PROTOCOL_UNKNOWN',
     ],
     [
@@ -222,11 +232,14 @@ describe('a host agent among strangers', () => {
       }),
     );
     expect(await b.client.getGuest('hostile')).toMatchObject({ state: 'incoming' });
-    // One opaque token of 64 bytes of nonsense, as a frame that holds.
-    const payload = Buffer.alloc(FRAME_HEADER_BYTES + 5 + 64, 0x5a);
-    payload.writeUInt8(1, FRAME_HEADER_BYTES);
-    payload.writeUInt32BE(64, FRAME_HEADER_BYTES + 1);
-    socket.write(writer.stamp(payload, FRAME_TYPE.data, { logicalBytes: 64 }));
+    // Frames that hold, with a stream in them that does not.
+    const failed = jest.fn();
+    const packer = new RecordPacker((content) => socket.write(frameOf(writer, content)), failed);
+    const encoder = new StreamEncoder((record) => packer.push(record));
+    encoder.push(Buffer.alloc(64, 0x5a));
+    encoder.flush();
+    await packer.drained();
+    expect(failed).not.toHaveBeenCalled();
     expect(await answers).toContain('TARGET_QEMU_FAILED');
   });
 });

@@ -14,6 +14,8 @@ import { HostAgentError } from './errors';
 import {
   type AgentHealth,
   AgentHealthSchema,
+  type AgentHistory,
+  AgentHistorySchema,
   type MoveOwnership,
   MoveOwnershipSchema,
   type MoveRequest,
@@ -60,6 +62,10 @@ export interface HostAgentClient {
   cancelMove(moveId: string): Promise<MoveStatus>;
   /** Asked by the agent at the other end of a move, after one of them was away. MOVE_UNKNOWN for a stranger's. */
   moveOwnership(moveId: string): Promise<MoveOwnership>;
+  /** What guests that moved left on the host. */
+  listHistories(): Promise<AgentHistory[]>;
+  /** The next move of the guest from or to this host begins with nothing. No history is no error. */
+  deleteHistory(guestId: string): Promise<void>;
   checkStorage(request: StorageCheckRequest): Promise<StorageCheckResult>;
   /** Drops idle connections. */
   close(): void;
@@ -125,6 +131,10 @@ export function createHostAgentClient(options: HostAgentClientOptions): HostAgen
         request,
         request.timeoutMs + timeoutMs,
       ),
+    listHistories: () => ask(AgentHistorySchema.array().max(100_000), 'GET', '/histories'),
+    deleteHistory: async (guestId) => {
+      await channel.request('DELETE', `/histories/${segment(guestId)}`, undefined, timeoutMs);
+    },
     startMove: (request) => ask(MoveStatusSchema, 'POST', '/moves', request, Math.max(timeoutMs, 90_000)),
     getMove: (moveId) => ask(MoveStatusSchema, 'GET', `/moves/${segment(moveId)}`),
     switchOver: (moveId) => ask(MoveStatusSchema, 'POST', `/moves/${segment(moveId)}/switch-over`),

@@ -26,6 +26,17 @@ export const AgentHealthSchema = z.object({
 });
 export type AgentHealth = z.infer<typeof AgentHealthSchema>;
 
+/** What a guest that moved left on a host, so that it comes back cheaply. */
+export const AgentHistorySchema = z.object({
+  guestId: IdSchema,
+  historyId: z.string(),
+  savedAt: z.string(),
+  bytes: z.int().nonnegative(),
+  heldPages: z.int().nonnegative(),
+  zeroPages: z.int().nonnegative(),
+});
+export type AgentHistory = z.infer<typeof AgentHistorySchema>;
+
 export const ProbeRequestSchema = z.strictObject({
   probe: ProbeSchema,
   /** How long to keep trying, in milliseconds. */
@@ -73,13 +84,23 @@ export const MoveStatusSchema = z.object({
   wireBytes: CountSchema,
   pages: CountSchema,
   zeroPages: CountSchema,
+  /** Pages that the target held already, unchanged. */
+  samePages: CountSchema.optional(),
+  /** Pages that crossed as what changed in them. */
+  deltaPages: CountSchema.optional(),
+  /** Pages that the target held elsewhere in the guest's memory. */
+  copiedPages: CountSchema.optional(),
   totalMs: CountSchema,
   /** Bytes of memory that the target still lacks, by QEMU's last count. */
   remainingBytes: CountSchema.optional(),
-  /** Guest bytes per second over the last second or so. */
+  /** What the link carries, in bytes of frames per second. */
   bytesPerSecond: CountSchema.optional(),
   /** What the pause would be if it began now, in milliseconds. */
   expectedDowntimeMs: CountSchema.optional(),
+  /** What the planner decided last, and why, in words. */
+  decision: z.string().max(2_000).optional(),
+  /** How the last batch was compressed, and why, in words. */
+  compression: z.string().max(2_000).optional(),
   /** From the source's STOP to the target's RESUME, by QEMU's event times, corrected for the clocks' offset. */
   downtimeMs: CountSchema.optional(),
   /** How far `downtimeMs` may be off because the two hosts' clocks differ; 0 on one host. */

@@ -2,11 +2,15 @@
 export interface StreamCounters {
   /** Bytes of migration stream. */
   guestBytes: number;
-  /** Bytes of frames that carried it, headers included, without TLS. */
-  wireBytes: number;
-  /** Page records that were understood: zero pages and raw pages. */
+  /** Page records that were understood: the sum of all kinds below. */
   pages: number;
   zeroPages: number;
+  /** Pages that the other side held already, unchanged. */
+  samePages: number;
+  /** Pages that crossed as what changed in them. */
+  deltaPages: number;
+  /** Pages that the other side held elsewhere. */
+  copiedPages: number;
   /** Pages whose content crossed as it is. */
   rawPages: number;
   /** Passes over the guest's memory that have begun. The target knows them as of the last hash. */
@@ -16,5 +20,15 @@ export interface StreamCounters {
 }
 
 export function emptyCounters(): StreamCounters {
-  return { guestBytes: 0, wireBytes: 0, pages: 0, zeroPages: 0, rawPages: 0, rounds: 0, sections: 0 };
+  return {
+    guestBytes: 0,
+    pages: 0,
+    zeroPages: 0,
+    samePages: 0,
+    deltaPages: 0,
+    copiedPages: 0,
+    rawPages: 0,
+    rounds: 0,
+    sections: 0,
+  };
 }

@@ -34,6 +34,8 @@ export const FRAME_TYPE = {
   returnPath: 4,
   /** Sequence and logical bytes that the target has applied. */
   applied: 5,
+  /** The guest's memory, and what both ends begin with. */
+  layout: 6,
 } as const;
 export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
 
@@ -51,6 +53,13 @@ export interface Frame {
   readonly payload: Uint8Array;
 }
 
+/** What a header says beside the payload's type and length; 0 where nothing is given. */
+export interface FrameDetails {
+  readonly pageCount?: number;
+  readonly logicalBytes?: number;
+  readonly baseGeneration?: number;
+}
+
 /** Numbers and stamps the frames of one direction of one link. */
 export class FrameWriter {
   #sequence = 0;
@@ -66,11 +75,7 @@ export class FrameWriter {
    * Fills in the header of a frame whose payload stands in `frame` after FRAME_HEADER_BYTES free bytes.
    * Throws RangeError for a frame that no reader would accept.
    */
-  stamp(
-    frame: Uint8Array,
-    type: FrameType,
-    more: { pageCount?: number; logicalBytes?: number } = {},
-  ): Uint8Array {
+  stamp(frame: Uint8Array, type: FrameType, more: FrameDetails = {}): Uint8Array {
     const payload = frame.subarray(FRAME_HEADER_BYTES);
     const logicalBytes = more.logicalBytes ?? 0;
     if (payload.length > FRAME_PAYLOAD_BYTES_MAX || logicalBytes > FRAME_LOGICAL_BYTES_MAX)
@@ -87,7 +92,7 @@ export class FrameWriter {
     header.setUint32(8, 0);
     header.setBigUint64(12, BigInt(this.#sequence));
     header.setUint32(20, this.epoch);
-    header.setUint32(24, 0);
+    header.setUint32(24, more.baseGeneration ?? 0);
     header.setUint32(28, more.pageCount ?? 0);
     header.setUint32(32, logicalBytes);
     header.setUint32(36, payload.length);
@@ -97,10 +102,10 @@ export class FrameWriter {
   }
 
   /** A frame around a copy of the payload. */
-  frame(type: FrameType, payload: Uint8Array): Uint8Array {
+  frame(type: FrameType, payload: Uint8Array, more: FrameDetails = {}): Uint8Array {
     const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
     frame.set(payload, FRAME_HEADER_BYTES);
-    return this.stamp(frame, type);
+    return this.stamp(frame, type, more);
   }
 }
 
@@ -266,5 +271,5 @@ export class FrameReader {
 }
 
 function isFrameType(type: number): type is FrameType {
-  return type >= FRAME_TYPE.control && type <= FRAME_TYPE.applied;
+  return type >= FRAME_TYPE.control && type <= FRAME_TYPE.layout;
 }

@@ -60,8 +60,8 @@ export const PAGE_BYTES = 4_096;
 export const LIMITS = {
   configurationBytesMax: 256,
   ramBlocksMax: 4_096,
-  /** 2^32 in units of 64 KiB: 256 TiB of guest memory. */
-  addressHighMax: 0xffff,
+  /** In units of 4 GiB, less one: 4 TiB of guest memory, 2^30 pages. */
+  addressHighMax: 0x3ff,
 } as const;
 
 /**

@@ -1,43 +1,64 @@
 import { createHash } from 'node:crypto';
 
-import { getU32, putU32 } from './big-endian';
 import { emptyCounters, type StreamCounters } from './counters';
 import { PageWireError } from './errors';
-import { type Frame, FRAME_HEADER_BYTES, FRAME_LOGICAL_BYTES_MAX, FRAME_TYPE } from './frame';
-import { PAGE_BYTES, RAM_FLAG } from './qemu-stream';
+import { FRAME_LOGICAL_BYTES_MAX } from './frame';
+import { decodeLayout, type LayoutNote } from './reduction/page-layout';
+import { emptyMirror, MIRROR_PAGES_MAX, type PageMirror } from './reduction/page-mirror';
 import type { StreamSummary } from './stream-encoder';
-import {
-  DIGEST_HASH_OFFSET,
-  DIGEST_PAYLOAD_BYTES,
-  OPAQUE_TOKEN_BYTES,
-  RUN_TOKEN_BYTES,
-  TOKEN,
-} from './tokens';
+import { StreamRebuilder } from './stream-rebuilder';
+import type { StreamRecord } from './stream-record';
+import { DIGEST_HASH_OFFSET, DIGEST_PAYLOAD_BYTES } from './tokens';
+
+export interface StreamDecoderOptions {
+  /** Pages that this side is ready to keep; a source that wants more is refused. Default: MIRROR_PAGES_MAX. */
+  readonly mirrorPagesMax?: number;
+  /** Pages that the guest may have, RAM of its devices included; bounds tables. Default: 2^24, which are 64 GiB. */
+  readonly layoutPagesMax?: number;
+  /**
+   * The mirror to begin with when the source names a generation other than 0; null when this side does not hold that,
+   * which refuses the stream.
+   */
+  readonly startMirror?: (note: LayoutNote) => PageMirror | null;
+}
+
+const LAYOUT_PAGES_DEFAULT = 2 ** 24;
 
 /**
- * Rebuilds the migration stream from its frames, byte by byte, and compares hashes whenever the encoder sends one.
- * Frames are hostile input: `apply` throws `PageWireError` on the first that does not hold, and nothing of that
- * frame has reached `onBytes`. Set-aside memory is bounded by FRAME_LOGICAL_BYTES_MAX.
+ * Rebuilds the migration stream from its records, byte by byte, and compares hashes whenever the encoder sends one.
+ * Records are hostile input: `apply` throws `PageWireError` on the first that does not hold, and nothing of it has
+ * reached `onBytes`. Set-aside memory is bounded by FRAME_LOGICAL_BYTES_MAX and what the mirror may hold.
  */
 export class StreamDecoder {
   readonly counters: StreamCounters = emptyCounters();
   readonly #hash = createHash('sha256');
+  #rebuilder = new StreamRebuilder(null, null);
+  #mirror: PageMirror | null = null;
+  #note: LayoutNote | null = null;
   #summary: StreamSummary | null = null;
   #failure: { error: unknown } | null = null;
 
   /** `onBytes` gets buffers of its own. */
-  constructor(private readonly onBytes: (bytes: Uint8Array) => void) {}
+  constructor(
+    private readonly onBytes: (bytes: Uint8Array) => void,
+    private readonly options: StreamDecoderOptions = {},
+  ) {}
 
   /** Set once the encoder's last hash has been compared and was equal. */
   get summary(): StreamSummary | null {
     return this.#summary;
   }
 
-  /** Takes a data or digest frame, in sequence. Once it has thrown, it throws the same again. */
-  apply(frame: Frame): void {
+  /** The pages that came, as the encoder believes them to be here; null while nothing is kept. */
+  get mirror(): PageMirror | null {
+    return this.#mirror;
+  }
+
+  /** Takes the next record. Once it has thrown, it throws the same again. */
+  apply(record: StreamRecord): void {
     if (this.#failure) throw this.#failure.error;
     try {
-      this.#apply(frame);
+      this.#apply(record);
     } catch (error) {
       this.#failure = { error };
       throw error;
@@ -54,36 +75,62 @@ export class StreamDecoder {
     );
   }
 
-  #apply(frame: Frame): void {
+  #apply(record: StreamRecord): void {
     if (this.#summary)
       throw new PageWireError('STREAM_ENDED', 'Frames came after the last hash of the stream.');
-    if (frame.type !== FRAME_TYPE.data && frame.type !== FRAME_TYPE.digest)
-      throw new PageWireError('FRAME_TYPE_UNKNOWN', `A frame of type ${frame.type} is no part of a stream.`);
-    if (frame.baseGeneration !== 0)
+    if (record.kind !== 'data')
+      return record.kind === 'layout' ? this.#begin(record.payload) : this.#compare(record.payload);
+    const generation = this.#note?.generation ?? 0;
+    if (record.baseGeneration !== generation)
       throw new PageWireError(
         'FRAME_BASE_UNKNOWN',
-        `A frame builds on history ${frame.baseGeneration}, which this side does not hold.`,
+        `A frame builds on history ${record.baseGeneration}, and ${generation} was agreed on.`,
       );
-    if (frame.logicalBytes > FRAME_LOGICAL_BYTES_MAX)
+    if (record.logicalBytes > FRAME_LOGICAL_BYTES_MAX)
       throw new PageWireError(
         'FRAME_TOO_LONG',
-        `A frame claims ${frame.logicalBytes} bytes of stream; refused.`,
+        `A frame claims ${record.logicalBytes} bytes of stream; refused.`,
       );
-    this.counters.wireBytes += FRAME_HEADER_BYTES + frame.payload.length;
-    if (frame.type === FRAME_TYPE.data) this.#rebuild(frame);
-    else this.#compare(frame.payload);
-  }
-
-  #rebuild(frame: Frame): void {
-    const bytes = new Uint8Array(frame.logicalBytes);
-    const tokens = new TokenReader(frame.payload, bytes);
-    tokens.readAll();
+    const bytes = this.#rebuilder.rebuild(record.sections, record.logicalBytes, this.counters);
     this.#hash.update(bytes);
     this.counters.guestBytes += bytes.length;
-    this.counters.pages += tokens.pages;
-    this.counters.zeroPages += tokens.zeroPages;
-    this.counters.rawPages += tokens.pages - tokens.zeroPages;
     if (bytes.length > 0) this.onBytes(bytes);
+  }
+
+  #begin(payload: Uint8Array): void {
+    if (this.#note)
+      throw new PageWireError(
+        'LAYOUT_INVALID',
+        "The guest's memory was described twice. The move must be given up.",
+      );
+    const note = decodeLayout(payload);
+    this.#note = note;
+    this.#mirror = this.#startMirror(note);
+    this.#rebuilder = new StreamRebuilder(note.layout, this.#mirror);
+  }
+
+  #startMirror(note: LayoutNote): PageMirror | null {
+    const { generation, layout, mirrorPagesMax } = note;
+    const allowed = this.options.mirrorPagesMax ?? MIRROR_PAGES_MAX;
+    if (mirrorPagesMax > allowed)
+      throw new PageWireError(
+        'LAYOUT_TOO_LARGE',
+        `The source wants ${mirrorPagesMax} pages kept and this side keeps ${allowed} at most. Lower the source's limit.`,
+      );
+    const layoutPagesMax = this.options.layoutPagesMax ?? LAYOUT_PAGES_DEFAULT;
+    if (layout.pageCount > layoutPagesMax)
+      throw new PageWireError(
+        'LAYOUT_TOO_LARGE',
+        `The source speaks of ${layout.pageCount} pages and this side expects ${layoutPagesMax} at most.`,
+      );
+    if (generation === 0) return mirrorPagesMax === 0 ? null : emptyMirror(layout, mirrorPagesMax);
+    const mirror = this.options.startMirror?.(note) ?? null;
+    if (mirror?.pagesMax !== mirrorPagesMax || !mirror.layout.equals(layout))
+      throw new PageWireError(
+        'FRAME_BASE_UNKNOWN',
+        `The source builds on history ${generation}, which this side does not hold. Begin the move again without history.`,
+      );
+    return mirror;
   }
 
   #compare(payload: Uint8Array): void {
@@ -101,109 +148,4 @@ export class StreamDecoder {
     this.counters.sections = view.getUint32(13);
     if (payload[8] === 1) this.#summary = { ...this.counters, sha256: digest.toString('hex') };
   }
-}
-
-/** Expands the tokens of one frame into a buffer whose length the frame promised. */
-class TokenReader {
-  pages = 0;
-  zeroPages = 0;
-  #at = 0;
-  #written = 0;
-  #name: Uint8Array | null = null;
-
-  constructor(
-    private readonly payload: Uint8Array,
-    private readonly into: Uint8Array,
-  ) {}
-
-  readAll(): void {
-    while (this.#at < this.payload.length) this.#readToken();
-    if (this.#name !== null || this.#written !== this.into.length)
-      throw invalid('it rebuilds to less than it says');
-  }
-
-  #readToken(): void {
-    const { payload } = this;
-    const kind = payload[this.#at]!;
-    if (kind === TOKEN.named) {
-      this.#need(2);
-      const length = payload[this.#at + 1]!;
-      this.#need(2 + length);
-      if (length === 0 || this.#name !== null) throw invalid('a block name stands where none may');
-      this.#name = payload.subarray(this.#at + 2, this.#at + 2 + length);
-      this.#at += 2 + length;
-      return;
-    }
-    if (kind === TOKEN.opaque) {
-      this.#need(OPAQUE_TOKEN_BYTES);
-      if (this.#name !== null) throw invalid('a block name stands where none may');
-      const length = getU32(payload, this.#at + 1);
-      this.#at += OPAQUE_TOKEN_BYTES;
-      this.#need(length);
-      this.#write(payload.subarray(this.#at, this.#at + length));
-      this.#at += length;
-      return;
-    }
-    if (kind !== TOKEN.pages && kind !== TOKEN.zeroRecords && kind !== TOKEN.zeroPages)
-      throw invalid(`token ${kind} is unknown`);
-    this.#need(RUN_TOKEN_BYTES);
-    const high = getU32(payload, this.#at + 1);
-    const low = getU32(payload, this.#at + 5);
-    const count = getU32(payload, this.#at + 9);
-    this.#at += RUN_TOKEN_BYTES;
-    this.#readRun(kind, high, low, count);
-  }
-
-  #readRun(kind: number, firstHigh: number, firstLow: number, count: number): void {
-    const contentBytes = kind === TOKEN.zeroRecords ? 1 : PAGE_BYTES;
-    const nameBytes = this.#name === null ? 0 : 1 + this.#name.length;
-    // Checked as a whole, so that the loop below cannot be made long: both sides of it are bounded.
-    if (count === 0 || this.#written + nameBytes + count * (8 + contentBytes) > this.into.length)
-      throw invalid('a run is longer than the frame');
-    if (kind === TOKEN.pages) this.#need(count * PAGE_BYTES);
-    let high = firstHigh;
-    let low = firstLow;
-    for (let index = 0; index < count; index += 1) {
-      putU32(this.into, this.#written, high);
-      putU32(this.into, this.#written + 4, low);
-      this.#written += 8;
-      if (index === 0) this.#writeName();
-      if (kind === TOKEN.pages) {
-        this.into.set(this.payload.subarray(this.#at, this.#at + PAGE_BYTES), this.#written);
-        this.#at += PAGE_BYTES;
-      }
-      // Zeros need no writing: the buffer came zeroed.
-      this.#written += contentBytes;
-      const nextLow = low + PAGE_BYTES;
-      if (nextLow > 0xffffffff) high = (high + 1) >>> 0;
-      low = ((nextLow >>> 0) | RAM_FLAG.continue) >>> 0;
-    }
-    this.pages += count;
-    if (kind !== TOKEN.pages) this.zeroPages += count;
-  }
-
-  #writeName(): void {
-    if (this.#name === null) return;
-    this.into[this.#written] = this.#name.length;
-    this.into.set(this.#name, this.#written + 1);
-    this.#written += 1 + this.#name.length;
-    this.#name = null;
-  }
-
-  #write(bytes: Uint8Array): void {
-    if (this.#written + bytes.length > this.into.length) throw invalid('it rebuilds to more than it says');
-    this.into.set(bytes, this.#written);
-    this.#written += bytes.length;
-  }
-
-  #need(bytes: number): void {
-    if (this.#at + bytes > this.payload.length) throw invalid('a token is cut short');
-  }
-}
-
-function invalid(why: string): PageWireError {
-  return new PageWireError(
-    'TOKEN_INVALID',
-    `A data frame cannot be rebuilt: ${why}. The move must be given up.`,
-  );
 }

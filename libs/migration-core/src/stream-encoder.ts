@@ -1,54 +1,53 @@
 import { createHash } from 'node:crypto';
 
-import { getU32, putU32 } from './big-endian';
 import { emptyCounters, type StreamCounters } from './counters';
-import { FRAME_HEADER_BYTES, FRAME_TYPE, type FrameWriter } from './frame';
-import { PAGE_BYTES, RAM_FLAG, type StreamVisitor } from './qemu-stream';
+import type { StreamVisitor } from './qemu-stream';
 import type { RamBlock } from './ram-blocks';
+import { encodeLayout, PageLayout } from './reduction/page-layout';
+import type { PageMirror } from './reduction/page-mirror';
+import { type HashSeed, PageReducer } from './reduction/page-reducer';
+import { kernelsFor } from './reduction/scratch';
+import { StreamBatch } from './stream-batch';
 import { StreamParser } from './stream-parser';
-import {
-  DIGEST_HASH_OFFSET,
-  DIGEST_PAYLOAD_BYTES,
-  OPAQUE_TOKEN_BYTES,
-  RUN_TOKEN_BYTES,
-  TOKEN,
-} from './tokens';
+import type { StreamRecord } from './stream-record';
+import { DIGEST_HASH_OFFSET, DIGEST_PAYLOAD_BYTES } from './tokens';
 
-/** A batch is sent at 64 pages: big enough that headers and calls cost nothing, small beside 20 ms of any link. */
-const BATCH_PAYLOAD_BYTES = 64 * PAGE_BYTES;
-/** Zero runs rebuild to more than they weigh; bounds what one frame makes the other side write. */
-const BATCH_LOGICAL_BYTES = 4 * 1024 * 1024;
-/** Room for the token that crosses the mark: a page with its name and heads. */
-const BATCH_SLACK_BYTES = 2 * PAGE_BYTES;
 /** Without rounds to end, compare hashes this often. */
 const DIGEST_INTERVAL_BYTES = 256 * 1024 * 1024;
-
-const ZERO_PAGE = Buffer.alloc(PAGE_BYTES);
 
 export interface StreamSummary extends StreamCounters {
   /** Of the whole stream, hexadecimal. */
   sha256: string;
 }
 
+/** What an encoder begins with, once the stream has said which memory the guest has. */
+export interface StartingMirror {
+  readonly mirror: PageMirror;
+  /** Number that both ends agreed on for what the mirror holds; 0 when it holds nothing. */
+  readonly generation: number;
+}
+
+export interface StreamEncoderOptions {
+  /** Without it, or where it gives null, the other side keeps nothing and every page crosses whole. */
+  readonly startMirror?: (layout: PageLayout) => StartingMirror | null;
+  readonly seed?: HashSeed;
+}
+
 /**
- * Turns QEMU's migration stream, in chunks of any size, into frames that rebuild it byte by byte. Runs of zero
- * pages become a few bytes; what the parser does not know goes through as it is.
+ * Turns QEMU's migration stream, in chunks of any size, into records that rebuild it byte by byte: zero pages as runs,
+ * pages that the other side holds by name or by what changed in them, the rest as it is. What the parser does not know
+ * goes through unread.
  *
- * Synchronous. `onFrame` gets buffers of its own. Back-pressure is the caller's: stop pushing.
+ * Synchronous. `onRecord` gets buffers of its own. Back-pressure is the caller's: stop pushing.
  */
 export class StreamEncoder implements StreamVisitor {
   readonly counters: StreamCounters = emptyCounters();
   readonly #parser = new StreamParser(this);
   readonly #hash = createHash('sha256');
-  #batch = newBatch();
-  #used = FRAME_HEADER_BYTES;
-  #logicalBytes = 0;
-  #pageCount = 0;
-  /** The token that may still grow: where it stands, what it is, which word would continue it. */
-  #openAt = -1;
-  #openKind = 0;
-  #nextHigh = 0;
-  #nextLow = 0;
+  #batch = new StreamBatch(null, this.counters);
+  #layout: PageLayout | null = null;
+  #mirror: PageMirror | null = null;
+  #generation = 0;
   #chunk: Uint8Array = new Uint8Array(0);
   #hashedOfChunk = 0;
   #digestDue = false;
@@ -57,13 +56,18 @@ export class StreamEncoder implements StreamVisitor {
   #pushedSinceFlush = false;
 
   constructor(
-    private readonly writer: FrameWriter,
-    private readonly onFrame: (frame: Uint8Array) => void,
+    private readonly onRecord: (record: StreamRecord) => void,
+    private readonly options: StreamEncoderOptions = {},
   ) {}
 
   /** The guest's memory as the stream listed it; empty before that. */
   get ramBlocks(): readonly RamBlock[] {
     return this.#parser.blocks.list;
+  }
+
+  /** What the other side holds by now, as far as this side has told it; null while nothing is kept. */
+  get mirror(): PageMirror | null {
+    return this.#mirror;
   }
 
   /** Why memory is passed on unread; null while it is being read and when device state follows it as it should. */
@@ -100,45 +104,22 @@ export class StreamEncoder implements StreamVisitor {
   }
 
   opaque(bytes: Uint8Array): void {
-    let at = 0;
-    while (at < bytes.length) {
-      if (this.#openKind !== TOKEN.opaque || this.#openAt < 0) this.#open(TOKEN.opaque, OPAQUE_TOKEN_BYTES);
-      const length = Math.min(bytes.length - at, BATCH_PAYLOAD_BYTES + FRAME_HEADER_BYTES - this.#used);
-      if (length > 0) {
-        this.#batch.set(
-          at === 0 && length === bytes.length ? bytes : bytes.subarray(at, at + length),
-          this.#used,
-        );
-        this.#used += length;
-        this.#add(this.#openAt + 1, length);
-        at += length;
-        this.#logicalBytes += length;
-      }
-      this.#sendIfFull();
+    for (let at = 0; at < bytes.length;) {
+      at += this.#batch.addOpaque(at === 0 ? bytes : bytes.subarray(at));
+      if (this.#batch.isFull) this.#sendBatch();
     }
   }
 
   page(wordHigh: number, wordLow: number, name: Uint8Array | null, bytes: Uint8Array, offset: number): void {
-    this.#countPage();
-    const isZero = isZeroPage(bytes, offset);
-    this.#record(isZero ? TOKEN.zeroPages : TOKEN.pages, wordHigh, wordLow, name);
-    if (isZero) {
-      this.counters.zeroPages += 1;
-    } else {
-      this.counters.rawPages += 1;
-      this.#batch.set(bytes.subarray(offset, offset + PAGE_BYTES), this.#used);
-      this.#used += PAGE_BYTES;
-    }
-    this.#logicalBytes += PAGE_BYTES;
-    this.#sendIfFull();
+    const place = this.#place(wordHigh, wordLow, name);
+    if (this.#batch.mustSealBefore(place.page)) this.#sendBatch();
+    this.#batch.addPage(place, bytes, offset);
   }
 
   zeroPage(wordHigh: number, wordLow: number, name: Uint8Array | null): void {
-    this.#countPage();
-    this.counters.zeroPages += 1;
-    this.#record(TOKEN.zeroRecords, wordHigh, wordLow, name);
-    this.#logicalBytes += 1;
-    this.#sendIfFull();
+    const place = this.#place(wordHigh, wordLow, name);
+    if (this.#batch.mustSealBefore(place.page)) this.#sendBatch();
+    this.#batch.addZeroRecord(place);
   }
 
   roundBegin(): void {
@@ -157,70 +138,33 @@ export class StreamEncoder implements StreamVisitor {
     return this.counters.guestBytes - this.#bytesAtDigest > DIGEST_INTERVAL_BYTES;
   }
 
-  #countPage(): void {
+  #place(wordHigh: number, wordLow: number, name: Uint8Array | null) {
     if (this.counters.rounds === 0) this.counters.rounds = 1;
-    this.counters.pages += 1;
-    this.#pageCount += 1;
+    const layout = this.#layout ?? this.#begin();
+    const block = this.#parser.blocks.current;
+    const page = this.#mirror ? layout.pageAt(block, wordHigh, wordLow) : -1;
+    return { block, wordHigh, wordLow, nameBytes: name?.length ?? 0, page };
   }
 
-  /** Opens a run with this record, or lets the open one grow by it. */
-  #record(kind: number, wordHigh: number, wordLow: number, name: Uint8Array | null): void {
-    const continues =
-      this.#openAt >= 0 &&
-      this.#openKind === kind &&
-      name === null &&
-      wordHigh === this.#nextHigh &&
-      wordLow === this.#nextLow;
-    if (!continues) {
-      if (name !== null) this.#putName(name);
-      this.#open(kind, RUN_TOKEN_BYTES);
-      putU32(this.#batch, this.#openAt + 1, wordHigh);
-      putU32(this.#batch, this.#openAt + 5, wordLow);
-    }
-    this.#add(this.#openAt + 9, 1);
-    this.#logicalBytes += 8;
-    const low = wordLow + PAGE_BYTES;
-    this.#nextHigh = low > 0xffffffff ? wordHigh + 1 : wordHigh;
-    this.#nextLow = ((low >>> 0) | RAM_FLAG.continue) >>> 0;
-  }
-
-  #putName(name: Uint8Array): void {
-    this.#batch[this.#used] = TOKEN.named;
-    this.#batch[this.#used + 1] = name.length;
-    this.#batch.set(name, this.#used + 2);
-    this.#used += 2 + name.length;
-    this.#logicalBytes += 1 + name.length;
-  }
-
-  #open(kind: number, headBytes: number): void {
-    this.#openAt = this.#used;
-    this.#openKind = kind;
-    this.#batch.fill(0, this.#used, this.#used + headBytes);
-    this.#batch[this.#used] = kind;
-    this.#used += headBytes;
-  }
-
-  #add(at: number, count: number): void {
-    putU32(this.#batch, at, getU32(this.#batch, at) + count);
-  }
-
-  #sendIfFull(): void {
-    if (this.#used >= BATCH_PAYLOAD_BYTES + FRAME_HEADER_BYTES || this.#logicalBytes >= BATCH_LOGICAL_BYTES)
-      this.#sendBatch();
+  /** The first page: the stream has listed its RAM blocks, and the other side is told of them. */
+  #begin(): PageLayout {
+    const layout = new PageLayout(this.#parser.blocks.list);
+    this.#layout = layout;
+    this.#sendBatch();
+    const start = this.options.startMirror?.(layout) ?? null;
+    this.#mirror = start?.mirror ?? null;
+    this.#generation = start?.generation ?? 0;
+    const kernels = this.#mirror?.kernels ?? kernelsFor(0);
+    this.#batch = new StreamBatch(new PageReducer(kernels, this.#mirror, this.options.seed), this.counters);
+    const mirrorPagesMax = start?.mirror.pagesMax ?? 0;
+    const payload = encodeLayout({ layout, generation: this.#generation, mirrorPagesMax });
+    this.onRecord({ kind: 'layout', payload });
+    return layout;
   }
 
   #sendBatch(): void {
-    this.#openAt = -1;
-    if (this.#logicalBytes === 0) return;
-    const isSmall = this.#used * 2 < this.#batch.length;
-    const frame = isSmall ? this.#batch.slice(0, this.#used) : this.#batch.subarray(0, this.#used);
-    const pageCount = this.#pageCount;
-    const logicalBytes = this.#logicalBytes;
-    if (!isSmall) this.#batch = newBatch();
-    this.#used = FRAME_HEADER_BYTES;
-    this.#logicalBytes = 0;
-    this.#pageCount = 0;
-    this.#send(this.writer.stamp(frame, FRAME_TYPE.data, { pageCount, logicalBytes }));
+    if (this.#batch.isEmpty) return;
+    this.onRecord({ kind: 'data', ...this.#batch.seal(), baseGeneration: this.#generation });
   }
 
   #hashUpTo(chunkOffset: number): void {
@@ -234,32 +178,16 @@ export class StreamEncoder implements StreamVisitor {
   #sendDigest(isLast: boolean): string {
     this.#sendBatch();
     const digest = this.#hash.copy().digest();
-    const frame = new Uint8Array(FRAME_HEADER_BYTES + DIGEST_PAYLOAD_BYTES);
-    const payload = new DataView(frame.buffer, FRAME_HEADER_BYTES);
-    payload.setBigUint64(0, BigInt(this.#hashedBytes));
-    payload.setUint8(8, isLast ? 1 : 0);
-    payload.setUint32(9, this.counters.rounds);
-    payload.setUint32(13, this.counters.sections);
-    frame.set(digest, FRAME_HEADER_BYTES + DIGEST_HASH_OFFSET);
+    const payload = new Uint8Array(DIGEST_PAYLOAD_BYTES);
+    const view = new DataView(payload.buffer);
+    view.setBigUint64(0, BigInt(this.#hashedBytes));
+    view.setUint8(8, isLast ? 1 : 0);
+    view.setUint32(9, this.counters.rounds);
+    view.setUint32(13, this.counters.sections);
+    payload.set(digest, DIGEST_HASH_OFFSET);
     this.#digestDue = false;
     this.#bytesAtDigest = this.counters.guestBytes;
-    this.#send(this.writer.stamp(frame, FRAME_TYPE.digest));
+    this.onRecord({ kind: 'digest', payload });
     return digest.toString('hex');
   }
-
-  #send(frame: Uint8Array): void {
-    this.counters.wireBytes += frame.length;
-    this.onFrame(frame);
-  }
-}
-
-function newBatch(): Uint8Array {
-  return new Uint8Array(FRAME_HEADER_BYTES + BATCH_PAYLOAD_BYTES + BATCH_SLACK_BYTES);
-}
-
-/** QEMU says most zero pages itself, so nearly every page ends this at its first bytes. */
-function isZeroPage(bytes: Uint8Array, offset: number): boolean {
-  if (bytes[offset] !== 0 || bytes[offset + PAGE_BYTES - 1] !== 0 || bytes[offset + (PAGE_BYTES >> 1)] !== 0)
-    return false;
-  return ZERO_PAGE.compare(bytes, offset, offset + PAGE_BYTES) === 0;
 }

@@ -1,8 +1,10 @@
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import { FRAME_HEADER_BYTES, FRAME_LOGICAL_BYTES_MAX, FRAME_TYPE, FrameWriter } from './frame';
+import { FRAME_LOGICAL_BYTES_MAX, FRAME_TYPE, FrameWriter } from './frame';
 import { PAGE_BYTES } from './qemu-stream';
+import { storeSections } from './record-packing';
+import { encodeLayout, PageLayout } from './reduction/page-layout';
 import type { StreamSummary } from './stream-encoder';
 import { decodeStream, encodeStream } from './stream-pipes';
 import { EPOCH } from './testing/round-trip';
@@ -61,16 +63,21 @@ describe('streams in pipes', () => {
   });
 
   it('rebuild no more than the reader has room for, however little stands for it', async () => {
-    // 61 bytes each, and each stands for nearly 8 MiB of zero pages.
+    // About 100 bytes each, and each stands for nearly 8 MiB of zero pages.
     const count = Math.floor(FRAME_LOGICAL_BYTES_MAX / (8 + PAGE_BYTES));
     const writer = new FrameWriter(EPOCH);
-    const link = Buffer.concat(
-      Array.from({ length: 100 }, () => {
-        const token = new StreamWriter().raw([TOKEN.zeroPages]).u64(0x28).u32(count).bytes();
-        const frame = Uint8Array.from(Buffer.concat([new Uint8Array(FRAME_HEADER_BYTES), token]));
-        return writer.stamp(frame, FRAME_TYPE.data, { logicalBytes: count * (8 + PAGE_BYTES) });
+    const nothing = new Uint8Array(0);
+    const rest = { masks: nothing, literals: nothing, content: nothing, opaque: nothing };
+    const layout = new PageLayout([{ name: 'pc.ram', bytes: 2 ** 30 }]);
+    const note = encodeLayout({ layout, generation: 0, mirrorPagesMax: 0 });
+    const link = Buffer.concat([
+      writer.frame(FRAME_TYPE.layout, note),
+      ...Array.from({ length: 100 }, () => {
+        const tokens = new StreamWriter().raw([TOKEN.zeroPages, 0, 0]).u64(0x28).u32(count).bytes();
+        const logicalBytes = count * (8 + PAGE_BYTES);
+        return writer.frame(FRAME_TYPE.data, storeSections({ tokens, ...rest }), { logicalBytes });
       }),
-    );
+    ]);
     const before = process.memoryUsage().arrayBuffers;
     let pieces = 0;
     for await (const piece of decodeStream(cutEvery(link, 65_536), options)) {

@@ -1,4 +1,8 @@
+import { availableCodecs, type CodecId } from './compression';
 import { FrameReader, FrameWriter } from './frame';
+import { frameOf } from './record-framing';
+import { RecordPacker, RecordUnpacker } from './record-packer';
+import { emptyMirror } from './reduction/page-mirror';
 import { StreamDecoder } from './stream-decoder';
 import { StreamEncoder, type StreamSummary } from './stream-encoder';
 
@@ -6,6 +10,8 @@ import { StreamEncoder, type StreamSummary } from './stream-encoder';
 const IDLE_MS = 5;
 /** What is encoded before its frames are handed on, however long the chunks are. */
 const PUSH_BYTES_MAX = 256 * 1024;
+/** What may wait for compression before more is read. */
+const WAITING_BYTES_MAX = 2 * 1024 * 1024;
 
 export interface StreamPipeOptions {
   /** Number of this connection of the move, the same on both sides. */
@@ -14,24 +20,47 @@ export interface StreamPipeOptions {
   readonly onEnd?: (summary: StreamSummary) => void;
 }
 
+export interface EncodePipeOptions extends StreamPipeOptions {
+  /** Default: all that this process has. The target must have them, too. */
+  readonly codecs?: readonly CodecId[];
+  /** Pages that both sides keep, so that a page sent again costs what changed in it. Default 0. */
+  readonly mirrorPagesMax?: number;
+}
+
 /** Turns a migration stream into frames, for a link that carries nothing else. Waits whenever its reader does. */
 export async function* encodeStream(
   chunks: AsyncIterable<Uint8Array>,
-  options: StreamPipeOptions,
+  options: EncodePipeOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const { mirrorPagesMax = 0, codecs = availableCodecs().map(({ id }) => id) } = options;
   const frames: Uint8Array[] = [];
-  const encoder = new StreamEncoder(new FrameWriter(options.epoch), (frame) => frames.push(frame));
+  const writer = new FrameWriter(options.epoch);
+  let failure: Error | null = null;
+  const packer = new RecordPacker(
+    (content) => frames.push(frameOf(writer, content)),
+    (error) => (failure = error),
+    { codecs },
+  );
+  const encoder = new StreamEncoder((record) => packer.push(record), {
+    startMirror: (layout) =>
+      mirrorPagesMax > 0 ? { mirror: emptyMirror(layout, mirrorPagesMax), generation: 0 } : null,
+  });
+  const settled = async (): Promise<Uint8Array[]> => {
+    await packer.drained();
+    if (failure) throw failure;
+    return frames.splice(0);
+  };
   for await (const chunk of withIdleMarks(chunks)) {
     if (chunk === null) encoder.flush();
     else
       for (let at = 0; at < chunk.length; at += PUSH_BYTES_MAX) {
         encoder.push(chunk.subarray(at, at + PUSH_BYTES_MAX));
-        yield* frames.splice(0);
+        yield* packer.waitingBytes > WAITING_BYTES_MAX ? await settled() : frames.splice(0);
       }
-    yield* frames.splice(0);
+    yield* await settled();
   }
   const summary = encoder.end();
-  yield* frames.splice(0);
+  yield* await settled();
   options.onEnd?.(summary);
 }
 
@@ -44,17 +73,24 @@ export async function* decodeStream(
   options: StreamPipeOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const pieces: Uint8Array[] = [];
+  let failure: Error | null = null;
   const decoder = new StreamDecoder((bytes) => pieces.push(bytes));
+  const unpacker = new RecordUnpacker(
+    (record) => decoder.apply(record),
+    (error) => (failure = error),
+  );
   const reader = new FrameReader(
     (frame) => {
-      decoder.apply(frame);
-      if (pieces.length > 0) reader.pause();
+      unpacker.push(frame);
+      reader.pause();
     },
     { epoch: options.epoch },
   );
   for await (const chunk of chunks) {
     reader.push(chunk);
-    while (pieces.length > 0) {
+    while (reader.isPaused) {
+      await unpacker.drained();
+      if (failure) throw failure;
       yield* pieces.splice(0);
       reader.resume();
     }

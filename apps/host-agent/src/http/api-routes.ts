@@ -2,16 +2,19 @@ import type { ServerResponse } from 'node:http';
 
 import {
   type AgentHealth,
+  type AgentHistory,
   type GuestEvent,
   GuestSpecSchema,
   MoveRequestSchema,
   ProbeRequestSchema,
   StorageCheckRequestSchema,
 } from '@watari/host-agent-client';
+import type { HistorySummary } from '@watari/migration-core';
 
 import { AgentError } from '../errors';
 import type { EventLog } from '../guests/event-log';
 import type { Guests } from '../guests/guests';
+import type { Histories } from '../moves/histories';
 import type { Moves } from '../moves/moves';
 import { probeGuest } from '../probe';
 import { checkStorage } from '../storage-check';
@@ -28,10 +31,11 @@ export interface ApiSurroundings {
   readonly bootId: string;
   readonly guests: Guests;
   readonly moves: Moves;
+  readonly histories: Histories;
   readonly health: () => AgentHealth;
 }
 
-export function apiRoutes({ agentId, bootId, guests, moves, health }: ApiSurroundings): Route[] {
+export function apiRoutes({ agentId, bootId, guests, moves, histories, health }: ApiSurroundings): Route[] {
   return [
     { method: 'GET', path: '/health', forAgents: true, handle: () => ({ status: 200, body: health() }) },
     { method: 'GET', path: '/guests', handle: () => ({ status: 200, body: guests.list() }) },
@@ -64,7 +68,10 @@ export function apiRoutes({ agentId, bootId, guests, moves, health }: ApiSurroun
       handle: async ({ ids: [guestId] }) => {
         const guest = guests.find(guestId!);
         if (guest) await moves.beforeDelete(guest);
+        // A guest that moved away may come back: what it left here goes by its own time.
+        const isGone = guest?.status().state === 'moved-away';
         await guests.delete(guestId!);
+        if (guest && !isGone) await histories.remove(guestId!);
         return { status: 204 };
       },
     },
@@ -114,6 +121,19 @@ export function apiRoutes({ agentId, bootId, guests, moves, health }: ApiSurroun
       handle: ({ ids: [moveId], caller }) => ({ status: 200, body: moves.ownership(moveId!, caller) }),
     },
     {
+      method: 'GET',
+      path: '/histories',
+      handle: async () => ({ status: 200, body: (await histories.list()).map(historyView) }),
+    },
+    {
+      method: 'DELETE',
+      path: '/histories/:',
+      handle: async ({ ids: [guestId] }) => {
+        await histories.remove(guestId!);
+        return { status: 204 };
+      },
+    },
+    {
       method: 'POST',
       path: '/storage-checks',
       handle: async ({ request }) => ({
@@ -122,6 +142,11 @@ export function apiRoutes({ agentId, bootId, guests, moves, health }: ApiSurroun
       }),
     },
   ];
+}
+
+function historyView({ description, bytes, heldPages, zeroPages }: HistorySummary): AgentHistory {
+  const { guestId, historyId, savedAtMs } = description;
+  return { guestId, historyId, savedAt: new Date(savedAtMs).toISOString(), bytes, heldPages, zeroPages };
 }
 
 function streamEvents(log: EventLog, response: ServerResponse, signal: AbortSignal): void {

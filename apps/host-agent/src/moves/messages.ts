@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { GuestRecordSchema } from '../guests/guest-record';
 
 /** Raised when either side would misread the other. */
-export const MOVE_PROTOCOL_VERSION = 1;
+export const MOVE_PROTOCOL_VERSION = 2;
 
 /** A control frame is held whole before it is read. */
 const TEXT_MAX = 4_000;
@@ -13,6 +13,27 @@ export const CONSOLE_BYTES_MAX = 64 * 1024;
 const Text = z.string().max(TEXT_MAX);
 /** Milliseconds since 1970 by the sender's clock, with a fraction. */
 const ClockMs = z.number().nonnegative().max(1e15);
+
+/** What one side holds of the guest from an earlier move; of the same history both sides hold the same pages. */
+export const HistoryOfferSchema = z.strictObject({
+  historyId: z.string().regex(/^[0-9a-f]{64}$/),
+  /** One bit for each 2 MiB that could be read; for 4 TiB they are 256 KiB. */
+  chunks: z.base64().max(400_000),
+});
+export type HistoryOffer = z.infer<typeof HistoryOfferSchema>;
+
+/** What one side can do with pages; what both can is done. */
+export const PageCopySchema = z.strictObject({
+  /** Numbers of the codecs, best first; unknown ones are a newer agent's. */
+  codecs: z.array(z.int().min(0).max(255)).max(16),
+  /** Pages that this side keeps, so that a page that comes again costs what changed in it. */
+  mirrorPagesMax: z
+    .int()
+    .min(0)
+    .max(2 ** 30),
+  history: HistoryOfferSchema.nullable(),
+});
+export type PageCopy = z.infer<typeof PageCopySchema>;
 
 /** What a source says; JSON in control frames. */
 export const SourceMessageSchema = z.discriminatedUnion('kind', [
@@ -26,6 +47,7 @@ export const SourceMessageSchema = z.discriminatedUnion('kind', [
     qemuVersion: z.string().max(64),
     /** Where the source answers what became of the move. */
     sourceApiUrl: z.url({ protocol: /^https$/ }).max(2_048),
+    pageCopy: PageCopySchema,
   }),
   /** The source's QEMU closed its end: nothing comes any more but the last hash, which was sent before. */
   z.strictObject({ kind: z.literal('stream-ended') }),
@@ -44,7 +66,12 @@ export const TargetMessageSchema = z.discriminatedUnion('kind', [
     bootId: z.string().max(64),
   }),
   /** QEMU waits for the stream. */
-  z.strictObject({ kind: z.literal('ready'), qemuVersion: z.string().max(64) }),
+  z.strictObject({
+    kind: z.literal('ready'),
+    qemuVersion: z.string().max(64),
+    /** What is agreed on: no more than the source offered. */
+    pageCopy: PageCopySchema,
+  }),
   /** The target's QEMU closed the way back: it has loaded everything, or given up. */
   z.strictObject({ kind: z.literal('return-path-ended') }),
   /** Loaded, hashes equal, paused. */

@@ -1,7 +1,7 @@
 import type { Machine } from '../guests/machine';
 import { AgentError } from '../errors';
 import { CapabilitiesReply, MigrationReply } from '../qmp/replies';
-import type { PaceSample } from './pace';
+import type { PlannerSample } from '@watari/migration-core';
 
 /**
  * Set on both sides, every one by name: QEMU keeps capabilities from one migration to the next, and a guest that
@@ -33,11 +33,11 @@ export async function setCapabilities(machine: Machine): Promise<void> {
 }
 
 /** For the time of copying. */
-export async function setFloor(machine: Machine, bandwidthBytesPerSecond: number): Promise<void> {
+export async function setFloor(machine: Machine): Promise<void> {
   await machine.execute('migrate-set-parameters', {
     'downtime-limit': FLOOR_DOWNTIME_LIMIT_MS,
     'avail-switchover-bandwidth': FLOOR_BANDWIDTH,
-    'max-bandwidth': bandwidthBytesPerSecond,
+    'max-bandwidth': BANDWIDTH_UNLIMITED,
   });
 }
 
@@ -47,9 +47,9 @@ export async function setSwitchOver(
   settings: { downtimeLimitMs: number; measuredBytesPerSecond: number; bandwidthBytesPerSecond: number },
 ): Promise<void> {
   await machine.execute('migrate-set-parameters', {
-    'downtime-limit': settings.downtimeLimitMs,
+    'downtime-limit': Math.max(1, Math.round(settings.downtimeLimitMs)),
     'avail-switchover-bandwidth': Math.max(1, Math.round(settings.measuredBytesPerSecond)),
-    'max-bandwidth': settings.bandwidthBytesPerSecond,
+    'max-bandwidth': Math.round(settings.bandwidthBytesPerSecond),
   });
 }
 
@@ -60,7 +60,7 @@ export async function setBandwidth(machine: Machine, bytesPerSecond: number): Pr
 /** Where QEMU's migration stands; null before it has begun to count. Throws QEMU_MIGRATION_FAILED. */
 export async function lookAtMigration(
   machine: Machine,
-): Promise<Pick<PaceSample, 'rounds' | 'remainingBytes' | 'dirtyBytesPerSecond'> | null> {
+): Promise<Pick<PlannerSample, 'rounds' | 'remainingBytes' | 'dirtyBytesPerSecond'> | null> {
   const { status, ram, ...reply } = await machine.ask(MigrationReply, 'query-migrate');
   if (status === 'failed' || status === 'cancelled')
     throw new AgentError(

@@ -20,7 +20,9 @@ import type { SourceRecord } from './move-record';
 import { standingOf, stepAfterRestart } from './ownership';
 import { settleWithSource, settleWithTarget } from './settle';
 import { Settlement } from './settlement';
+import type { Histories } from './histories';
 import { SourceMove } from './source-move';
+import { FixedCost } from './steering';
 import { takeBack } from './take-back';
 import { TargetMove } from './target-move';
 
@@ -29,6 +31,7 @@ export interface MovesSurroundings {
   readonly guests: Guests;
   readonly platform: QemuPlatform;
   readonly folders: StateFolders;
+  readonly histories: Histories;
   readonly tls: TlsMaterial;
   readonly bootId: string;
   readonly logger: Logger;
@@ -48,6 +51,7 @@ export class Moves {
   /** Moves from here that are under way, by moveId. */
   readonly #running = new Map<string, Running>();
   readonly #incoming = new Set<TargetMove>();
+  readonly #fixedCost = new FixedCost();
 
   constructor(private readonly around: MovesSurroundings) {
     this.#store = new MoveStore(around.folders, around.logger);
@@ -106,6 +110,8 @@ export class Moves {
       apiUrl: this.around.apiUrl(),
       bootId: this.around.bootId,
       qemuVersion: this.around.platform.qemuVersion,
+      fixedCost: this.#fixedCost,
+      histories: this.around.histories,
       outSocket: this.around.folders.socket(guest.guestId, 'out'),
       logger: this.around.logger.child({ moveId: request.moveId, guestId: request.guestId }),
       save: (more) => this.#store.put({ role: 'source', request, status: move.status(), ...more }),
@@ -197,6 +203,7 @@ export class Moves {
       guests: this.around.guests,
       platform: this.around.platform,
       bootId: this.around.bootId,
+      histories: this.around.histories,
       logger: this.around.logger.child({ from: agentId }),
       inSocket: (guestId) => this.around.folders.socket(guestId, 'in'),
       discard: (guest) => this.#discard(guest),

@@ -1,5 +1,7 @@
+import { randomInt } from 'node:crypto';
+
 import type { MoveRequest, MoveStatus, TlsMaterial } from '@watari/host-agent-client';
-import type { Frame } from '@watari/migration-core';
+import { emptyMirror, type Frame } from '@watari/migration-core';
 import type { Logger } from 'pino';
 
 import { AgentError, describeError } from '../errors';
@@ -17,21 +19,17 @@ import {
   type TargetMessage,
   TargetMessageSchema,
 } from './messages';
+import { type Histories, offerOf, share } from './histories';
 import { Mailbox } from './mailbox';
-import {
-  BANDWIDTH_UNLIMITED,
-  lookAtMigration,
-  setBandwidth,
-  setCapabilities,
-  setFloor,
-  setSwitchOver,
-} from './migration-settings';
-import { Pace } from './pace';
+import { lookAtMigration, setCapabilities, setFloor } from './migration-settings';
+import { agreePageCopy, offerPageCopy } from './page-copy';
 import type { Peer } from './ownership';
-import { SourceStream, windowBytes } from './source-stream';
+import { SourceStream } from './source-stream';
+import { type FixedCost, Steering } from './steering';
 import { takeBack } from './take-back';
 
-const POLL_MS = 250;
+/** Ten times a second: a pause of 50 ms is not found by looking four times. */
+const POLL_MS = 100;
 const PING_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 15_000;
 /** The target builds a machine; under emulation on a busy host that takes its time. */
@@ -39,9 +37,6 @@ const READY_TIMEOUT_MS = 90_000;
 /** From the end of the stream to the target's word that all of it is loaded. */
 const RECEIVED_TIMEOUT_MS = 60_000;
 const RUNNING_TIMEOUT_MS = 30_000;
-/** A guest that hardly writes would have QEMU look for changes thousands of times a second while it waits. */
-const WAITING_BYTES_PER_SECOND_MIN = 128 * 1024;
-const WAITING_SHARE = 1.1;
 
 export interface SourceMoveSurroundings {
   readonly tls: TlsMaterial;
@@ -50,6 +45,8 @@ export interface SourceMoveSurroundings {
   readonly qemuVersion: string;
   readonly outSocket: string;
   readonly logger: Logger;
+  readonly fixedCost: FixedCost;
+  readonly histories: Histories;
   /** Keeps the status, and this, over restarts. */
   readonly save: (more: { clock: ClockOffset }) => Promise<void>;
 }
@@ -64,7 +61,7 @@ export class SourceMove {
   readonly #beganMs = performance.now();
   readonly #abort = new AbortController();
   readonly #mailbox = new Mailbox<TargetMessage>(this.#abort.signal);
-  readonly #pace: Pace;
+  readonly #steering: Steering;
   #state: MoveStatus['state'] = 'pre-copy';
   #figures: Partial<MoveStatus> = {};
   #link: DataLink<TargetMessage, SourceMessage> | null = null;
@@ -73,7 +70,6 @@ export class SourceMove {
   #peer: Peer | undefined;
   #stopMs: number | null = null;
   #isCommitted = false;
-  #isThrottled = false;
   #isCancelled = false;
   #endedMs: number | null = null;
 
@@ -82,7 +78,7 @@ export class SourceMove {
     private readonly guest: Guest,
     private readonly around: SourceMoveSurroundings,
   ) {
-    this.#pace = new Pace(request.downtimeLimitMs);
+    this.#steering = new Steering(guest.machine, request, around.fixedCost);
   }
 
   /** The target's clock against ours. */
@@ -105,6 +101,9 @@ export class SourceMove {
       wireBytes: this.#link?.bytesWritten ?? 0,
       pages: counters?.pages ?? 0,
       zeroPages: counters?.zeroPages ?? 0,
+      samePages: counters?.samePages ?? 0,
+      deltaPages: counters?.deltaPages ?? 0,
+      copiedPages: counters?.copiedPages ?? 0,
       totalMs: Math.round((this.#endedMs ?? performance.now()) - this.#beganMs),
       ...this.#figures,
     };
@@ -127,14 +126,7 @@ export class SourceMove {
     const { guest, request } = this;
     await guest.step({ type: 'switch-over-begun', moveId: request.moveId, peer: this.#peer! });
     this.#abort.signal.throwIfAborted();
-    this.#stream!.window = windowBytes(this.#pace.bytesPerSecond, true);
-    await setSwitchOver(guest.machine, {
-      downtimeLimitMs: request.downtimeLimitMs,
-      measuredBytesPerSecond: this.#pace.bytesPerSecond,
-      bandwidthBytesPerSecond: this.#bandwidth,
-    });
-    this.#abort.signal.throwIfAborted();
-    this.#stream!.gate.release();
+    this.#steering.allowSwitch();
   }
 
   /** Runs the move to its end; never rejects. `uncertain` means committed, and the target did not answer. */
@@ -161,17 +153,12 @@ export class SourceMove {
     }
   }
 
-  get #bandwidth(): number {
-    return this.request.bandwidthBytesPerSecondMax ?? BANDWIDTH_UNLIMITED;
-  }
-
   async #open(): Promise<void> {
     const { target } = this.request;
     const { socket, agentId } = await connectToAgent(target.dataAddress, this.around.tls, target.agentId);
     this.#peer = { agentId, apiUrl: target.apiUrl, dataAddress: target.dataAddress };
     const link = new DataLink<TargetMessage, SourceMessage>(socket, TargetMessageSchema);
     this.#link = link;
-    this.#stream = new SourceStream(link);
     link.events.on('message', (message) => this.#take(message));
     link.events.on('frame', (frame) => this.#takeFrame(frame));
     link.events.on('drain', () => this.#stream?.pump());
@@ -184,6 +171,10 @@ export class SourceMove {
       return this.#mailbox.expect('pong', ANSWER_TIMEOUT_MS);
     });
     await this.around.save({ clock: this.#clock });
+    const { memoryMiB, guestId } = this.guest.spec;
+    const offered = offerPageCopy(memoryMiB);
+    const held = await this.around.histories.load(guestId, offered.mirrorPagesMax);
+    this.#abort.signal.throwIfAborted();
     link.tell({
       kind: 'announce',
       protocolVersion: MOVE_PROTOCOL_VERSION,
@@ -192,8 +183,20 @@ export class SourceMove {
       shape: this.guest.shape,
       qemuVersion: this.around.qemuVersion,
       sourceApiUrl: this.around.apiUrl,
+      pageCopy: { ...offered, history: offerOf(held) },
     });
-    await this.#mailbox.expect('ready', READY_TIMEOUT_MS);
+    const ready = await this.#mailbox.expect('ready', READY_TIMEOUT_MS);
+    const { codecs, mirrorPagesMax } = agreePageCopy(ready.pageCopy, memoryMiB);
+    const shared = mirrorPagesMax === offered.mirrorPagesMax ? share(held, ready.pageCopy.history) : null;
+    this.#stream = new SourceStream(link, {
+      codecs,
+      bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax,
+      startMirror: (layout) =>
+        shared?.mirror.layout.equals(layout)
+          ? shared
+          : { mirror: emptyMirror(layout, mirrorPagesMax), generation: 0 },
+      seed: { low: randomInt(2 ** 32), high: randomInt(2 ** 32) },
+    });
   }
 
   async #copy(): Promise<void> {
@@ -201,7 +204,7 @@ export class SourceMove {
     const stream = this.#stream!;
     await stream.listen(this.around.outSocket);
     await setCapabilities(machine);
-    await setFloor(machine, this.#bandwidth);
+    await setFloor(machine);
     this.#abort.signal.throwIfAborted();
     await machine.execute('migrate', { uri: `unix:${this.around.outSocket}` });
     const signal = this.#abort.signal;
@@ -224,33 +227,43 @@ export class SourceMove {
 
   async #poll(): Promise<void> {
     const ram = await lookAtMigration(this.guest.machine);
-    if (!ram) return;
+    // Once the guest stands still, what is left runs by itself.
+    if (!ram || this.#stopMs !== null) return;
     const stream = this.#stream!;
-    const verdict = this.#pace.judge(
-      { atMs: performance.now(), ...ram, appliedBytes: stream.appliedBytes },
-      this.#isThrottled,
-    );
+    const { counters, wireBytes } = stream;
+    const decision = await this.#steering.look({
+      atMs: performance.now(),
+      ...ram,
+      streamBytes: counters.guestBytes,
+      appliedStreamBytes: stream.appliedBytes,
+      wireBytes: wireBytes.sent,
+      queuedWireBytes: wireBytes.queued,
+      pages: {
+        zero: counters.zeroPages,
+        same: counters.samePages,
+        delta: counters.deltaPages,
+        copy: counters.copiedPages,
+        raw: counters.rawPages,
+      },
+      heldBackBy: stream.takeHeldBackByOperator() ? 'operator' : this.#steering.isPaced ? 'pacing' : null,
+      throttlePercent: 0,
+    });
+    this.#abort.signal.throwIfAborted();
+    const { prediction } = decision;
     this.#figures = {
       ...this.#figures,
       rounds: ram.rounds,
       remainingBytes: ram.remainingBytes,
-      bytesPerSecond: Math.round(verdict.bytesPerSecond),
-      expectedDowntimeMs: verdict.expectedDowntimeMs,
+      bytesPerSecond: Math.round(prediction.wireBytesPerSecond),
+      expectedDowntimeMs: Math.round(prediction.predictedDowntimeMs),
+      decision: decision.reason,
+      compression: stream.compressionReason,
     };
-    if (this.#state === 'switching') return;
-    stream.window = windowBytes(this.#pace.bytesPerSecond, false);
-    this.#state = verdict.isReady ? 'ready-to-switch' : 'pre-copy';
-    await this.#throttle(verdict.isReady, ram.dirtyBytesPerSecond);
-  }
-
-  /** While the move waits for its switch-over, QEMU copies what the guest writes and no faster. */
-  async #throttle(isWaiting: boolean, dirtyBytesPerSecond: number): Promise<void> {
-    if (!isWaiting && !this.#isThrottled) return;
-    const paced = Math.max(WAITING_BYTES_PER_SECOND_MIN, dirtyBytesPerSecond * WAITING_SHARE);
-    this.#isThrottled = isWaiting;
-    await setBandwidth(this.guest.machine, isWaiting ? Math.min(paced, this.#bandwidth) : this.#bandwidth);
-    // The switch-over may have been asked for meanwhile, and wants all there is.
-    if (this.status().state === 'switching') await setBandwidth(this.guest.machine, this.#bandwidth);
+    stream.limitInFlight(prediction.wireBytesPerSecond, decision.inFlightMsMax);
+    if (decision.kind === 'give-up') throw new AgentError('MOVE_GIVEN_UP', decision.reason);
+    if (this.#steering.isLetSwitch) stream.gate.release();
+    if (this.#state !== 'switching')
+      this.#state = decision.readyFor === null ? 'pre-copy' : 'ready-to-switch';
   }
 
   async #handOver(): Promise<void> {
@@ -289,6 +302,8 @@ export class SourceMove {
       forwards: running.forwards,
       ...(this.#stopMs !== null && downtime(this.#stopMs, running.resumedAtMs, this.#clock)),
     };
+    if (this.#figures.downtimeMs !== undefined) this.#steering.learn(this.#figures.downtimeMs);
+    this.around.histories.keep(this.guest.guestId, this.#stream!.mirror, this.#figures.streamSha256!);
     if (this.guest.ownership.state === 'handed-over') await this.guest.step({ type: 'confirmed' });
     await this.guest.endMachine();
   }

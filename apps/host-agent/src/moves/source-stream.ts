@@ -2,37 +2,48 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { rm } from 'node:fs/promises';
 
 import {
+  type CodecId,
   type Frame,
   FRAME_TYPE,
+  frameOf,
+  type FrameWriter,
+  RecordPacker,
   ReturnPathGate,
   StreamEncoder,
+  type StreamEncoderOptions,
   type StreamSummary,
 } from '@watari/migration-core';
 
 import { AgentError } from '../errors';
+import { Allowance } from './allowance';
 
 /** The part of a link that the stream needs. */
 export interface FrameSink {
   readonly isFull: boolean;
   sendFrame(frame: Uint8Array): void;
-  readonly writer: ConstructorParameters<typeof StreamEncoder>[0];
+  readonly writer: FrameWriter;
 }
 
-/** What may be on its way to the target: enough to fill a fast link while copying, little at the switch-over. */
-const WINDOW_COPYING_MS = 200;
-const WINDOW_SWITCHING_MS = 20;
-const WINDOW_BYTES_MIN = 256 * 1024;
-const WINDOW_COPYING_BYTES_MIN = 4 * 1024 * 1024;
-const WINDOW_BYTES_MAX = 64 * 1024 * 1024;
+export interface SourceStreamOptions extends StreamEncoderOptions {
+  /** What the target can read, best first. */
+  readonly codecs: readonly CodecId[];
+  /** The operator's limit on bytes of frames. */
+  readonly bandwidthBytesPerSecondMax?: number | undefined;
+}
+
+/** What may be on its way to the target at least, whatever the link: less would not fill it. */
+const IN_FLIGHT_WIRE_BYTES_MIN = 64 * 1024;
+const IN_FLIGHT_WIRE_BYTES_MAX = 64 * 1024 * 1024;
+/** Until the link was measured. */
+const IN_FLIGHT_WIRE_BYTES_FIRST = 4 * 1024 * 1024;
+/** A frame of nothing but zero runs weighs little and makes the target write megabytes. */
+const IN_FLIGHT_STREAM_BYTES_MAX = 64 * 1024 * 1024;
+/** What may wait for compression. */
+const WAITING_BYTES_MAX = 2 * 1024 * 1024;
 /** A read of less than this means that QEMU has nothing more at hand. */
 const FULL_READ_BYTES = 64 * 1024;
 const QUIET_MS = 5;
-
-export function windowBytes(bytesPerSecond: number, isSwitching: boolean): number {
-  const milliseconds = isSwitching ? WINDOW_SWITCHING_MS : WINDOW_COPYING_MS;
-  const least = isSwitching ? WINDOW_BYTES_MIN : WINDOW_COPYING_BYTES_MIN;
-  return Math.min(WINDOW_BYTES_MAX, Math.max(least, (bytesPerSecond * milliseconds) / 1_000));
-}
+const CLOSED = 'QEMU closed it';
 
 /**
  * The source's half of the stream: QEMU migrates into a unix socket of ours, and what comes becomes frames. QEMU is
@@ -43,17 +54,39 @@ export class SourceStream {
   /** Resolves at the orderly end of the stream, with the sum of all; its last hash is on its way then. */
   readonly ended: Promise<StreamSummary>;
   readonly #encoder: StreamEncoder;
-  #window = WINDOW_COPYING_BYTES_MIN;
+  readonly #packer: RecordPacker;
+  #linkBytesPerSecond: number | null = null;
+  #inFlightWireBytesMax = IN_FLIGHT_WIRE_BYTES_FIRST;
+  #wireBytes = 0;
+  #appliedWireBytes = 0;
+  /** Frames that were not acknowledged yet: their sequence, and what had been sent with them. */
+  readonly #inFlight: { readonly sequence: number; readonly wireBytes: number }[] = [];
+  readonly #allowance: Allowance | null;
+  #wasHeldBackByOperator = false;
   #appliedBytes = 0;
   #server: Server | null = null;
   #connection: Socket | null = null;
   #isFlushDue = false;
   #quiet: NodeJS.Timeout | undefined;
+  #allowed: NodeJS.Timeout | undefined;
   #isReturnPathOver = false;
+  /** QEMU has said all; what it said may still be being compressed. */
+  #isOver = false;
   #settle: { resolve: (summary: StreamSummary) => void; reject: (error: Error) => void } | null = null;
 
-  constructor(private readonly sink: FrameSink) {
-    this.#encoder = new StreamEncoder(sink.writer, (frame) => sink.sendFrame(frame));
+  constructor(
+    private readonly sink: FrameSink,
+    options: SourceStreamOptions,
+  ) {
+    this.#allowance = options.bandwidthBytesPerSecondMax
+      ? new Allowance(options.bandwidthBytesPerSecondMax)
+      : null;
+    this.#packer = new RecordPacker(
+      (content) => this.#send(frameOf(sink.writer, content)),
+      (error) => this.#fail(error.message),
+      { codecs: options.codecs, linkBytesPerSecond: () => this.#linkBytesPerSecond },
+    );
+    this.#encoder = new StreamEncoder((record) => this.#packer.push(record), options);
     this.ended = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -70,12 +103,40 @@ export class SourceStream {
     return this.#encoder.passThroughReason;
   }
 
+  /** How the last batch was compressed, and why, in words. */
+  get compressionReason(): string {
+    return this.#packer.reason;
+  }
+
+  /** What both sides hold of the guest's memory; null while nothing is kept. */
+  get mirror(): StreamEncoder['mirror'] {
+    return this.#encoder.mirror;
+  }
+
   get appliedBytes(): number {
     return this.#appliedBytes;
   }
 
-  set window(bytes: number) {
-    this.#window = bytes;
+  /** Bytes of frames, and those of them that the target has not acknowledged. */
+  get wireBytes(): { readonly sent: number; readonly queued: number } {
+    return { sent: this.#wireBytes, queued: this.#wireBytes - this.#appliedWireBytes };
+  }
+
+  /** Whether the operator's limit held the stream back since this was last asked. */
+  takeHeldBackByOperator(): boolean {
+    const was = this.#wasHeldBackByOperator;
+    this.#wasHeldBackByOperator = false;
+    return was;
+  }
+
+  /** How much may be on its way, in time of a link of that speed. */
+  limitInFlight(linkBytesPerSecond: number, inFlightMsMax: number): void {
+    this.#linkBytesPerSecond = linkBytesPerSecond;
+    const bytes = (linkBytesPerSecond * inFlightMsMax) / 1_000;
+    this.#inFlightWireBytesMax = Math.min(
+      IN_FLIGHT_WIRE_BYTES_MAX,
+      Math.max(IN_FLIGHT_WIRE_BYTES_MIN, bytes),
+    );
     this.pump();
   }
 
@@ -100,10 +161,13 @@ export class SourceStream {
     if (frame.type !== FRAME_TYPE.applied || frame.payload.length !== 16)
       throw new AgentError('LINK_FRAME_UNEXPECTED', `The target sent a frame of type ${frame.type}.`);
     const view = new DataView(frame.payload.buffer, frame.payload.byteOffset, 16);
+    const sequence = Number(view.getBigUint64(0));
     const applied = Number(view.getBigUint64(8));
     if (applied < this.#appliedBytes || applied > this.counters.guestBytes)
       throw new AgentError('LINK_FRAME_UNEXPECTED', 'The target acknowledged what was not sent.');
     this.#appliedBytes = applied;
+    while (this.#inFlight[0] && this.#inFlight[0].sequence <= sequence)
+      this.#appliedWireBytes = this.#inFlight.shift()!.wireBytes;
     this.pump();
   }
 
@@ -115,15 +179,26 @@ export class SourceStream {
 
   /** Reads on, or not, by what is on its way. */
   pump(): void {
-    const inFlight = this.counters.guestBytes - this.#appliedBytes;
-    if (this.sink.isFull || inFlight > this.#window) this.#connection?.pause();
+    const waitMs = this.#allowance?.waitMs(performance.now()) ?? 0;
+    const isFull =
+      this.sink.isFull ||
+      this.#wireBytes - this.#appliedWireBytes > this.#inFlightWireBytesMax ||
+      this.counters.guestBytes - this.#appliedBytes > IN_FLIGHT_STREAM_BYTES_MAX ||
+      this.#packer.waitingBytes > WAITING_BYTES_MAX;
+    if (isFull || waitMs > 0) this.#connection?.pause();
     else this.#connection?.resume();
+    if (waitMs === 0 || isFull) return;
+    this.#wasHeldBackByOperator = true;
+    clearTimeout(this.#allowed);
+    this.#allowed = setTimeout(() => this.pump(), waitMs);
   }
 
   /** Cuts QEMU off; its migration fails if it was not over. */
   close(): void {
     this.#server?.close();
     this.#connection?.destroy();
+    clearTimeout(this.#quiet);
+    clearTimeout(this.#allowed);
     this.#settle?.reject(new AgentError('STREAM_CLOSED', 'The stream was given up.'));
     this.#settle = null;
   }
@@ -135,8 +210,17 @@ export class SourceStream {
     connection.on('data', (chunk: Buffer) => this.#push(chunk));
     connection.on('error', (error) => this.#fail(error.message));
     connection.on('end', () => this.#finish());
-    connection.on('close', () => this.#fail('QEMU closed it'));
+    connection.on('close', () => this.#fail(CLOSED));
     if (this.#isReturnPathOver) connection.end();
+  }
+
+  #send(frame: Uint8Array): void {
+    this.#wireBytes += frame.length;
+    this.#inFlight.push({ sequence: this.sink.writer.sequence, wireBytes: this.#wireBytes });
+    this.#allowance?.spend(frame.length);
+    this.sink.sendFrame(frame);
+    // What was compressed makes room for more.
+    this.pump();
   }
 
   #push(chunk: Buffer): void {
@@ -155,17 +239,22 @@ export class SourceStream {
   }
 
   #flush(): void {
-    if (this.#settle) this.#encoder.flush();
+    if (this.#settle && !this.#isOver) this.#encoder.flush();
   }
 
   #finish(): void {
-    if (!this.#settle) return;
-    const { resolve } = this.#settle;
-    this.#settle = null;
-    resolve(this.#encoder.end());
+    if (!this.#settle || this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#quiet);
+    const summary = this.#encoder.end();
+    void this.#packer.drained().then(() => {
+      this.#settle?.resolve(summary);
+      this.#settle = null;
+    });
   }
 
   #fail(why: string): void {
+    if (this.#isOver && why === CLOSED) return;
     this.#settle?.reject(new AgentError('STREAM_CUT', `The stream from QEMU was cut: ${why}.`));
     this.#settle = null;
   }

@@ -12,6 +12,7 @@ import { formatTimestamp, timestampMs } from '../qmp/qmp-client';
 import { MigrationReply } from '../qmp/replies';
 import { wallClockMs } from './clock-offset';
 import { DataLink } from './data-link';
+import { type Histories, offerOf, share } from './histories';
 import {
   MOVE_PROTOCOL_VERSION,
   shorten,
@@ -21,10 +22,12 @@ import {
 } from './messages';
 import { setCapabilities } from './migration-settings';
 import type { Peer } from './ownership';
+import { agreePageCopy, layoutPagesMax, offerPageCopy } from './page-copy';
 import { TargetStream } from './target-stream';
 
 type Announce = Extract<SourceMessage, { kind: 'announce' }>;
 
+const STREAM_FRAMES: ReadonlySet<number> = new Set([FRAME_TYPE.data, FRAME_TYPE.digest, FRAME_TYPE.layout]);
 const ANNOUNCE_TIMEOUT_MS = 15_000;
 const LOADED_TIMEOUT_MS = 60_000;
 const LOADED_POLL_MS = 5;
@@ -34,6 +37,7 @@ export interface TargetMoveSurroundings {
   readonly platform: QemuPlatform;
   readonly bootId: string;
   readonly logger: Logger;
+  readonly histories: Histories;
   readonly inSocket: (guestId: string) => string;
   /** The guest never ran here and is to be forgotten, but for that fact. */
   readonly discard: (guest: Guest) => Promise<void>;
@@ -111,6 +115,11 @@ export class TargetMove {
     refuseUnfit(announce, this.around.platform);
     const { moveId, spec, shape, sourceApiUrl } = announce;
     const peer: Peer = { agentId: this.sourceAgentId, apiUrl: sourceApiUrl };
+    // Read while the machine is being built.
+    const offered = offerPageCopy(spec.memoryMiB);
+    const history = announce.pageCopy.history
+      ? this.around.histories.load(spec.guestId, offered.mirrorPagesMax)
+      : Promise.resolve(null);
     const guest = await this.around.guests.receive(spec, shape, { moveId, peer });
     this.#guest = guest;
     // The link may have been lost while the machine was being built.
@@ -118,22 +127,39 @@ export class TargetMove {
     const inSocket = this.around.inSocket(spec.guestId);
     await setCapabilities(guest.machine);
     await guest.machine.execute('migrate-incoming', { uri: `unix:${inSocket}` });
-    this.#stream = await TargetStream.open(inSocket, this.#link, {
-      onReturnPathEnd: () => this.#link.tell({ kind: 'return-path-ended' }),
-      onError: (error) => this.#failBy(error),
-    });
+    const agreed = agreePageCopy(announce.pageCopy, spec.memoryMiB);
+    const held = await history;
+    const shared =
+      agreed.mirrorPagesMax === offered.mirrorPagesMax ? share(held, announce.pageCopy.history) : null;
+    this.#stream = await TargetStream.open(
+      inSocket,
+      this.#link,
+      {
+        onReturnPathEnd: () => this.#link.tell({ kind: 'return-path-ended' }),
+        onError: (error) => this.#failBy(error),
+      },
+      {
+        ...agreed,
+        layoutPagesMax: layoutPagesMax(spec.memoryMiB),
+        startMirror: ({ generation }) => (generation === shared?.generation ? shared.mirror : null),
+      },
+    );
     // Lost meanwhile: the guest is being discarded.
     if (this.#link.isClosed) return this.#stream.close();
     guest.events.once('end', () => this.#do(() => this.#qemuEnded()));
     this.#state = 'loading';
-    this.#link.tell({ kind: 'ready', qemuVersion: this.around.platform.qemuVersion });
+    this.#link.tell({
+      kind: 'ready',
+      qemuVersion: this.around.platform.qemuVersion,
+      pageCopy: { ...agreed, history: shared && offerOf(held) },
+    });
     this.around.logger.info({ moveId, guestId: spec.guestId, from: this.sourceAgentId }, 'a guest is coming');
   }
 
   #takeFrame(frame: Frame): void {
     try {
       if (this.#state !== 'loading' || !this.#stream) throw unexpected('frame');
-      if (frame.type !== FRAME_TYPE.data && frame.type !== FRAME_TYPE.digest) throw unexpected('frame');
+      if (!STREAM_FRAMES.has(frame.type)) throw unexpected('frame');
       this.#stream.take(frame);
     } catch (error) {
       this.#failBy(error);
@@ -144,6 +170,9 @@ export class TargetMove {
     if (this.#state !== 'loading' || !this.#stream || !this.#guest || this.#isStreamOver)
       throw unexpected('stream-ended');
     this.#isStreamOver = true;
+    await this.#stream.rebuilt();
+    // What came last may have been what does not hold; that has been told.
+    if (this.#state !== 'loading') return;
     const { summary } = this.#stream;
     if (!summary)
       throw new AgentError('STREAM_DIGEST', 'The stream ended without the hash that would confirm it.');
@@ -187,6 +216,8 @@ export class TargetMove {
     // Before what the guest writes from here on.
     await this.#guest.console.prepend(console);
     this.#link.tell({ kind: 'running', ...running, forwards: this.#guest.forwards });
+    const { summary, mirror } = this.#stream!;
+    this.around.histories.keep(this.#guest.guestId, mirror, summary!.sha256);
   }
 
   /** QEMU ends by itself when it cannot load what comes. */

@@ -1,14 +1,34 @@
 import { connect, type Socket } from 'node:net';
 
-import { type Frame, FRAME_TYPE, StreamDecoder, type StreamSummary } from '@watari/migration-core';
+import {
+  type CodecId,
+  type Frame,
+  FRAME_TYPE,
+  RecordUnpacker,
+  StreamDecoder,
+  type StreamDecoderOptions,
+  type StreamSummary,
+} from '@watari/migration-core';
 
 import { AgentError } from '../errors';
 
 /** What may wait for QEMU before the link is held back. */
 const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
+/** Frames that may wait to be decompressed; each rebuilds to 8 MiB at most. */
+const WAITING_FRAMES_MAX = 8;
 /** Acknowledged at least so often, and whenever QEMU has taken all there was. */
 const ACKNOWLEDGE_BYTES = 128 * 1024;
 const APPLIED_PAYLOAD_BYTES = 16;
+
+export interface TargetStreamOptions extends StreamDecoderOptions {
+  readonly codecs: readonly CodecId[];
+}
+
+interface TargetStreamHandlers {
+  readonly onReturnPathEnd: () => void;
+  /** PageWireError for what came and does not hold, AgentError for QEMU. */
+  readonly onError: (error: Error) => void;
+}
 
 /** The part of a link that the stream needs. */
 export interface FrameSource {
@@ -23,7 +43,8 @@ export interface FrameSource {
  * that QEMU listens on.
  */
 export class TargetStream {
-  readonly #decoder = new StreamDecoder((bytes) => this.#write(bytes));
+  readonly #decoder: StreamDecoder;
+  readonly #unpacker: RecordUnpacker;
   #acknowledgedBytes = 0;
   #appliedBytes = 0;
   #sequence = 0;
@@ -32,8 +53,19 @@ export class TargetStream {
   private constructor(
     private readonly socket: Socket,
     private readonly link: FrameSource,
-    handlers: { onReturnPathEnd: () => void; onError: (error: AgentError) => void },
+    handlers: TargetStreamHandlers,
+    options: TargetStreamOptions,
   ) {
+    this.#decoder = new StreamDecoder((bytes) => this.#write(bytes), options);
+    this.#unpacker = new RecordUnpacker(
+      (record, frame) => {
+        this.#sequence = frame.sequence;
+        this.#decoder.apply(record);
+        this.#letOn();
+      },
+      handlers.onError,
+      options.codecs,
+    );
     socket.on('data', (chunk: Buffer) => {
       // One frame's worth at most, whatever size QEMU's answers come in.
       for (let at = 0; at < chunk.length; at += ACKNOWLEDGE_BYTES)
@@ -53,14 +85,15 @@ export class TargetStream {
   static async open(
     socketPath: string,
     link: FrameSource,
-    handlers: { onReturnPathEnd: () => void; onError: (error: AgentError) => void },
+    handlers: TargetStreamHandlers,
+    options: TargetStreamOptions,
   ): Promise<TargetStream> {
     const socket = connect({ path: socketPath, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
-    return new TargetStream(socket, link, handlers);
+    return new TargetStream(socket, link, handlers, options);
   }
 
   /** Set once the source's last hash came and was equal. */
@@ -68,14 +101,29 @@ export class TargetStream {
     return this.#decoder.summary;
   }
 
-  /** Throws PageWireError on a frame that does not hold. */
+  /** What both sides hold of the guest's memory; null while nothing is kept. */
+  get mirror(): StreamDecoder['mirror'] {
+    return this.#decoder.mirror;
+  }
+
+  /** A frame of the stream, in sequence. What is wrong with it is told to `onError`. */
   take(frame: Frame): void {
-    this.#sequence = frame.sequence;
-    this.#decoder.apply(frame);
-    if (this.socket.writableLength > QUEUED_BYTES_MAX && !this.#isHeldBack) {
+    this.#unpacker.push(frame);
+    if (this.#isFull && !this.#isHeldBack) {
       this.#isHeldBack = true;
       this.link.pauseReading();
     }
+  }
+
+  /** Resolves when all frames that came have been rebuilt, or one of them failed. */
+  rebuilt(): Promise<void> {
+    return this.#unpacker.drained();
+  }
+
+  get #isFull(): boolean {
+    return (
+      this.socket.writableLength > QUEUED_BYTES_MAX || this.#unpacker.waitingFrames >= WAITING_FRAMES_MAX
+    );
   }
 
   /** Everything has been given to QEMU. */
@@ -107,7 +155,7 @@ export class TargetStream {
   }
 
   #letOn(): void {
-    if (!this.#isHeldBack) return;
+    if (!this.#isHeldBack || this.#isFull) return;
     this.#isHeldBack = false;
     this.link.resumeReading();
   }

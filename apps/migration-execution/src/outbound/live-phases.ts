@@ -110,6 +110,7 @@ export function switchOver(agents: HostAgents, recordPlace: RecordPlace): AgentP
       await recordPlace(work, { hostId: assignment.targetHostId, disk, mac });
       const { rounds, guestBytes, wireBytes, pages, zeroPages, totalMs, downtimeMs, downtimeUncertaintyMs } =
         done;
+      const { samePages = 0, deltaPages = 0, copiedPages = 0 } = done;
       return {
         hostId: assignment.targetHostId,
         moveId,
@@ -118,6 +119,9 @@ export function switchOver(agents: HostAgents, recordPlace: RecordPlace): AgentP
         wireBytes,
         pages,
         zeroPages,
+        samePages,
+        deltaPages,
+        copiedPages,
         totalMs,
         downtimeMs: downtimeMs ?? null,
         downtimeUncertaintyMs: downtimeUncertaintyMs ?? null,
@@ -198,9 +202,10 @@ async function follow(
   }
 }
 
-function inWords({ state, rounds, guestBytes, wireBytes, remainingBytes }: MoveStatus): [string, number?] {
+function inWords(status: MoveStatus): [string, number?] {
+  const { state, rounds, guestBytes, wireBytes, remainingBytes, decision } = status;
   const left = remainingBytes === undefined ? '' : `, ${Math.round(remainingBytes / MIB)} MiB left`;
-  const text = `${state}, round ${rounds}: ${Math.round(guestBytes / MIB)} MiB read, ${Math.round(wireBytes / MIB)} MiB sent${left}`;
+  const text = `${state}, round ${rounds}: ${Math.round(guestBytes / MIB)} MiB read, ${Math.round(wireBytes / MIB)} MiB sent${left}${decision ? `; ${decision}` : ''}`;
   const whole = guestBytes + (remainingBytes ?? 0);
   return remainingBytes === undefined || whole === 0 ? [text] : [text, guestBytes / whole];
 }

@@ -10,6 +10,10 @@ export interface Leg {
   readonly downtimeMs: number | null;
   readonly guestBytes: number;
   readonly wireBytes: number;
+  /** Pages that the target held already: unchanged, changed a little, elsewhere. */
+  readonly samePages: number;
+  readonly deltaPages: number;
+  readonly copiedPages: number;
   readonly pages: number;
   readonly zeroPages: number;
   readonly rounds: number;
@@ -70,6 +74,7 @@ function describeLeg(leg: Leg): string[] {
     `    STOP to RESUME          ${leg.downtimeMs === null ? 'not known' : `${Math.round(leg.downtimeMs)} ms`}`,
     `    read from the guest     ${bytesInWords(leg.guestBytes)} in ${leg.rounds} rounds, ${leg.zeroPages} of ${leg.pages} pages were zero`,
     `    on the wire             ${bytesInWords(leg.wireBytes)}${saved}`,
+    `    held by the target      ${leg.samePages} pages as they were, ${leg.deltaPages} but for what changed, ${leg.copiedPages} elsewhere`,
     `    whole move              ${seconds(leg.totalMs)}`,
   ];
 }

@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+
+import {
+  CHUNK_PAGES,
+  forgetOutside,
+  HistoryStore,
+  type HistorySummary,
+  loadMirror,
+  type LoadedMirror,
+  type PageMirror,
+  saveMirror,
+  sharedChunks,
+} from '@watari/migration-core';
+import type { Logger } from 'pino';
+
+import { describeError } from '../errors';
+import type { StateFolders } from '../state/folders';
+import type { HistoryOffer } from './messages';
+
+export interface HistorySettings {
+  /** What all histories of this host may take on its disk; 0 keeps none. */
+  readonly bytesMax: number;
+  readonly expiresAfterMs: number;
+}
+
+export const HISTORY_DEFAULTS: HistorySettings = {
+  bytesMax: 16 * 1024 ** 3,
+  expiresAfterMs: 24 * 3_600_000,
+};
+
+/** Guests have one owner so far; histories never cross between scopes. */
+const SCOPE = 'default';
+const EXPIRY_CHECK_MS = 600_000;
+const PAGE_BYTES = 4_096;
+
+export interface HeldHistory extends LoadedMirror {
+  readonly historyId: string;
+}
+
+/** A history that both sides hold, cut down to what both could read. */
+export interface SharedHistory {
+  readonly mirror: PageMirror;
+  /** What frames that build on it carry; never 0. */
+  readonly generation: number;
+}
+
+/**
+ * What guests left here when they moved: encrypted, bounded, for a time. It makes the way back cheap and nothing
+ * depends on it, so whatever goes wrong with it is noted and passed over.
+ */
+export class Histories {
+  readonly #saving = new Map<string, Promise<void>>();
+  readonly #expiry: NodeJS.Timeout;
+
+  private constructor(
+    private readonly store: HistoryStore,
+    private readonly logger: Logger,
+  ) {
+    this.#expiry = setInterval(() => {
+      store.expire().catch((error: unknown) => this.#passOver('histories could not be expired', error));
+    }, EXPIRY_CHECK_MS).unref();
+  }
+
+  static async open(folders: StateFolders, settings: HistorySettings, logger: Logger): Promise<Histories> {
+    const store = await HistoryStore.open({
+      folder: join(folders.root, 'histories'),
+      keyPath: join(folders.root, 'history.key'),
+      ...settings,
+      log: (text) => logger.info({ text }, 'history'),
+    });
+    await store.expire();
+    return new Histories(store, logger);
+  }
+
+  /** The guest's history, if there is one that can be used with so many pages. Never rejects. */
+  async load(guestId: string, pagesMax: number): Promise<HeldHistory | null> {
+    await this.#saving.get(guestId);
+    try {
+      const reader = await this.store.open(guestId, SCOPE);
+      if (!reader) return null;
+      try {
+        const loaded = await loadMirror(reader, pagesMax);
+        return loaded && { ...loaded, historyId: reader.description.historyId };
+      } finally {
+        await reader.close();
+      }
+    } catch (error) {
+      this.#passOver('a history could not be loaded', error);
+      return null;
+    }
+  }
+
+  /** Writes what both sides hold at the end of a move, in the background. */
+  keep(guestId: string, mirror: PageMirror | null, streamSha256: string): void {
+    if (!mirror || mirror.heldPages === 0) return;
+    const saved = this.#save(guestId, mirror, streamSha256)
+      .catch((error: unknown) => this.#passOver('a history could not be written', error))
+      .finally(() => this.#saving.delete(guestId));
+    this.#saving.set(guestId, saved);
+  }
+
+  list(): Promise<HistorySummary[]> {
+    return this.store.list();
+  }
+
+  /** False when there was none. */
+  async remove(guestId: string): Promise<boolean> {
+    return this.store.remove(guestId);
+  }
+
+  /** Waits for what is being written. */
+  async close(): Promise<void> {
+    clearInterval(this.#expiry);
+    await Promise.all(this.#saving.values());
+  }
+
+  async #save(guestId: string, mirror: PageMirror, historyId: string): Promise<void> {
+    const writer = await this.store.begin(
+      guestId,
+      {
+        guestId,
+        scope: SCOPE,
+        historyId,
+        blocks: mirror.layout.blocks.map(({ name, bytes }) => ({ name, bytes })),
+        savedAtMs: Date.now(),
+        chunkPages: CHUNK_PAGES,
+      },
+      { bytesExpected: mirror.heldPages * PAGE_BYTES },
+    );
+    const outcome = await saveMirror(mirror, writer);
+    this.logger.info({ guestId, historyId, ...outcome }, 'history');
+  }
+
+  #passOver(what: string, error: unknown): void {
+    this.logger.warn({ error: describeError(error) }, what);
+  }
+}
+
+export function offerOf(held: HeldHistory | null): HistoryOffer | null {
+  return held && { historyId: held.historyId, chunks: Buffer.from(held.chunks).toString('base64') };
+}
+
+/** What of our history the other side holds, too; null when it is another one. Changes the mirror to that. */
+export function share(held: HeldHistory | null, theirs: HistoryOffer | null): SharedHistory | null {
+  if (!held || !theirs || held.historyId !== theirs.historyId) return null;
+  const chunks = Buffer.from(theirs.chunks, 'base64');
+  if (chunks.length !== held.chunks.length) return null;
+  forgetOutside(held.mirror, sharedChunks(held.chunks, chunks));
+  return { mirror: held.mirror, generation: parseInt(held.historyId.slice(0, 8), 16) || 1 };
+}

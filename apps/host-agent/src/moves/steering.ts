@@ -1,0 +1,101 @@
+import {
+  FIXED_COST_START_MS,
+  initialPlannerState,
+  learnFixedCost,
+  plan,
+  type PlannerDecision,
+  type PlannerLimits,
+  type PlannerSample,
+} from '@watari/migration-core';
+
+import type { Machine } from '../guests/machine';
+import { BANDWIDTH_UNLIMITED, setBandwidth, setSwitchOver } from './migration-settings';
+
+export interface SteeringRequest {
+  readonly downtimeLimitMs: number;
+  readonly bandwidthBytesPerSecondMax?: number | undefined;
+}
+
+/** What a pause costs with nothing left to copy, as this host's moves have shown; kept from one to the next. */
+export class FixedCost {
+  #ms = FIXED_COST_START_MS;
+
+  get ms(): number {
+    return this.#ms;
+  }
+
+  learn(prediction: PlannerDecision['prediction'], measuredDowntimeMs: number): void {
+    this.#ms = learnFixedCost(this.#ms, prediction, measuredDowntimeMs);
+  }
+}
+
+/** Asks the planner about every look at a move, and tells QEMU what it decides. */
+export class Steering {
+  #state = initialPlannerState();
+  #decision: PlannerDecision | null = null;
+  /** The bandwidth that QEMU was last told. */
+  #bandwidth: number;
+  #maySwitch = false;
+  #isLetSwitch = false;
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly request: SteeringRequest,
+    private readonly fixedCost: FixedCost,
+  ) {
+    this.#bandwidth = BANDWIDTH_UNLIMITED;
+  }
+
+  /** The last decision; null before the first look. */
+  get decision(): PlannerDecision | null {
+    return this.#decision;
+  }
+
+  /** QEMU is copying no faster than the guest writes, so that its speed says nothing of the link. */
+  get isPaced(): boolean {
+    return this.#bandwidth !== BANDWIDTH_UNLIMITED;
+  }
+
+  /** QEMU was told to switch over as soon as it can keep the limit; then it needs the target's consent. */
+  get isLetSwitch(): boolean {
+    return this.#isLetSwitch;
+  }
+
+  /** The control plane has given its word. */
+  allowSwitch(): void {
+    this.#maySwitch = true;
+  }
+
+  async look(sample: PlannerSample): Promise<PlannerDecision> {
+    const limits: PlannerLimits = {
+      downtimeLimitMs: this.request.downtimeLimitMs,
+      bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax ?? null,
+      allows: { throttle: false, postCopy: false },
+      totalMsMax: null,
+      fixedCostMs: this.fixedCost.ms,
+      maySwitch: this.#maySwitch,
+    };
+    const { state, decision } = plan(this.#state, sample, limits);
+    this.#state = state;
+    this.#decision = decision;
+    const bandwidth = decision.paceBytesPerSecond ?? BANDWIDTH_UNLIMITED;
+    if (decision.kind === 'switch-over' || decision.kind === 'set-downtime-limit') {
+      await setSwitchOver(this.machine, {
+        downtimeLimitMs: decision.downtimeLimitMs,
+        measuredBytesPerSecond: decision.switchoverBandwidthBytesPerSecond,
+        bandwidthBytesPerSecond: bandwidth,
+      });
+      this.#bandwidth = bandwidth;
+      if (decision.kind === 'switch-over') this.#isLetSwitch = true;
+    } else if (bandwidth !== this.#bandwidth) {
+      await setBandwidth(this.machine, bandwidth);
+      this.#bandwidth = bandwidth;
+    }
+    return decision;
+  }
+
+  /** The pause is over: the next move on this host predicts its own better. */
+  learn(measuredDowntimeMs: number): void {
+    if (this.#decision) this.fixedCost.learn(this.#decision.prediction, measuredDowntimeMs);
+  }
+}

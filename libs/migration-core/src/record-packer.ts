@@ -1,0 +1,197 @@
+import {
+  availableCodecs,
+  type ChooserState,
+  CODEC_ID,
+  type Codec,
+  type CodecId,
+  codecOf,
+  initialChooserState,
+  observeBatch,
+  planBatch,
+  seemsIncompressible,
+} from './compression';
+import type { Frame } from './frame';
+import { contentOf, type FrameContent, recordOf } from './record-framing';
+import { packSections } from './record-packing';
+import type { StreamRecord } from './stream-record';
+import type { Sections } from './tokens';
+
+export interface RecordPackerOptions {
+  /** What both ends can read, best first. Default: nothing but 'stored'. */
+  readonly codecs?: readonly CodecId[];
+  /** Batches that are compressed at once. Default 2. */
+  readonly workerCount?: number;
+  /** What the link takes now, in bytes per second; null while that is unknown. */
+  readonly linkBytesPerSecond?: () => number | null;
+  readonly nowMs?: () => number;
+}
+
+interface Waiting {
+  readonly record: StreamRecord;
+  payload: Uint8Array | null;
+  isBegun: boolean;
+}
+
+/**
+ * Compresses records, several at once, and hands them on as contents of frames in the order in which they came. The
+ * level of each batch follows from what the link takes and what compressing has cost so far.
+ */
+export class RecordPacker {
+  readonly #queue: Waiting[] = [];
+  readonly #codec: Codec;
+  #chooser: ChooserState = initialChooserState();
+  #reason = 'nothing was sent yet';
+  #active = 0;
+  #waitingBytes = 0;
+  #failure: Error | null = null;
+  #idle: (() => void)[] = [];
+
+  /** `onContent` must not throw. `onError` is called once, when compressing failed; nothing is handed on after it. */
+  constructor(
+    private readonly onContent: (content: FrameContent) => void,
+    private readonly onError: (error: Error) => void,
+    private readonly options: RecordPackerOptions = {},
+  ) {
+    const [best = CODEC_ID.stored] = options.codecs ?? [];
+    this.#codec = codecOf(best, [best]);
+  }
+
+  /** Bytes that came and were not handed on yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /** How the last batch went, and why, in words. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  push(record: StreamRecord): void {
+    if (this.#failure) return;
+    this.#queue.push({ record, payload: null, isBegun: record.kind !== 'data' });
+    this.#waitingBytes += bytesOf(record);
+    this.#work();
+    this.#handOn();
+  }
+
+  /** Resolves when everything that came has been handed on, or failed. */
+  async drained(): Promise<void> {
+    if (this.#queue.length === 0 || this.#failure) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #work(): void {
+    const workers = this.options.workerCount ?? 2;
+    for (const waiting of this.#queue) {
+      if (this.#active >= workers) return;
+      if (waiting.isBegun || waiting.record.kind !== 'data') continue;
+      waiting.isBegun = true;
+      this.#active += 1;
+      this.#pack(waiting, waiting.record.sections)
+        .catch((error: unknown) => this.#fail(error))
+        .finally(() => {
+          this.#active -= 1;
+          this.#handOn();
+          this.#work();
+        });
+    }
+  }
+
+  async #pack(waiting: Waiting, sections: Sections): Promise<void> {
+    const nowMs = this.options.nowMs ?? (() => performance.now());
+    const { state, plan } = planBatch(this.#chooser, {
+      linkBytesPerSecond: this.options.linkBytesPerSecond?.() ?? null,
+      workerCount: this.options.workerCount ?? 2,
+      isIncompressible: seemsIncompressible(sections.content) && sections.literals.length === 0,
+      canCompress: this.#codec.id !== CODEC_ID.stored,
+    });
+    this.#chooser = state;
+    this.#reason = plan.reason;
+    const { level } = plan;
+    const beganMs = nowMs();
+    waiting.payload = await packSections(sections, level === 'stored' ? null : { codec: this.#codec, level });
+    if (level === 'stored') return;
+    this.#chooser = observeBatch(this.#chooser, {
+      level,
+      rawBytes: bytesOf(waiting.record),
+      packedBytes: waiting.payload.length,
+      compressMs: nowMs() - beganMs,
+    });
+  }
+
+  #handOn(): void {
+    for (;;) {
+      const [first] = this.#queue;
+      if (this.#failure || !first || (first.record.kind === 'data' && !first.payload)) break;
+      this.#queue.shift();
+      this.#waitingBytes -= bytesOf(first.record);
+      this.onContent(contentOf(first.record, first.payload ?? undefined));
+    }
+    if (this.#queue.length === 0) this.#wake();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure) return;
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#wake();
+    this.onError(this.#failure);
+  }
+
+  #wake(): void {
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+/**
+ * Takes frames of a stream apart, several at once, and hands their records on in the order in which they came. What
+ * waits is bounded by its caller: `waitingFrames` says how much there is.
+ */
+export class RecordUnpacker {
+  #tail: Promise<void> = Promise.resolve();
+  #waitingFrames = 0;
+  #isFailed = false;
+
+  /** `onRecord` may throw. `onError` is called once; nothing is handed on after it. */
+  constructor(
+    private readonly onRecord: (record: StreamRecord, frame: Frame) => void,
+    private readonly onError: (error: Error) => void,
+    private readonly codecs: readonly CodecId[] = availableCodecs().map(({ id }) => id),
+  ) {}
+
+  get waitingFrames(): number {
+    return this.#waitingFrames;
+  }
+
+  push(frame: Frame): void {
+    this.#waitingFrames += 1;
+    const unpacked = recordOf(frame, this.codecs);
+    // Waited for below, in its turn.
+    unpacked.catch(() => undefined);
+    this.#tail = this.#tail.then(async () => {
+      try {
+        if (!this.#isFailed) this.onRecord(await unpacked, frame);
+      } catch (error) {
+        this.#fail(error);
+      } finally {
+        this.#waitingFrames -= 1;
+      }
+    });
+  }
+
+  /** Resolves when everything that came has been handed on, or failed. */
+  drained(): Promise<void> {
+    return this.#tail;
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isFailed) return;
+    this.#isFailed = true;
+    this.onError(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+function bytesOf(record: StreamRecord): number {
+  if (record.kind !== 'data') return record.payload.length;
+  const { tokens, masks, literals, content, opaque } = record.sections;
+  return tokens.length + masks.length + literals.length + content.length + opaque.length;
+}
