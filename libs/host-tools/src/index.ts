@@ -9,6 +9,8 @@ export { createHostTools, ensureHostTools, qemuDataDirs } from './host-tools';
 export type { HostTools, ResolvedTool } from './host-tools';
 export { readDistributionSources, readRelease } from './package-cache';
 export type { Release } from './package-cache';
+export { fetchPackageRoot } from './package-root';
+export type { PackageRoot, PackageRootRequest } from './package-root';
 export { formatDeb822 } from './apt-sources';
 export type { AptSource } from './apt-sources';
 export { programEnv, runProgram, spawnProgram } from './run-program';

@@ -156,9 +156,12 @@ const HOOKS = [
 /**
  * The user's apt settings (proxies, keys) hold; sources, lists and downloads are ours, no hook of the system runs, and
  * nothing needs root. A file, as `-o` can add to a list of hooks but not empty it; given by `--config-file`, which apt
- * reads after the system's own.
+ * reads after the system's own. `statusPath` lists the packages that count as installed.
  */
-export function aptConfiguration(apt: string): string {
+export function aptConfiguration(
+  apt: string,
+  { statusPath = '/var/lib/dpkg/status' }: { statusPath?: string } = {},
+): string {
   if (/["\n]/.test(apt)) throw new Error(`apt cannot be told of a folder named ${JSON.stringify(apt)}`);
   const settings: Record<string, string> = {
     'Dir::Etc::SourceList': '/dev/null',
@@ -167,7 +170,7 @@ export function aptConfiguration(apt: string): string {
     'Dir::Etc::PreferencesParts': '/dev/null',
     'Dir::State': join(apt, 'state'),
     'Dir::State::Lists': join(apt, 'lists'),
-    'Dir::State::status': '/var/lib/dpkg/status',
+    'Dir::State::status': statusPath,
     'Dir::Cache': apt,
     'Dir::Cache::Archives': join(apt, 'archives'),
     'Debug::NoLocking': '1',
@@ -189,7 +192,7 @@ async function emptyFolder(path: string): Promise<void> {
 }
 
 /** Another process that fetches the same is waited for. */
-async function takeLock(folder: string, signal: AbortSignal | undefined): Promise<FolderLock> {
+export async function takeLock(folder: string, signal: AbortSignal | undefined): Promise<FolderLock> {
   const until = performance.now() + LOCK_PATIENCE_MS;
   for (;;) {
     signal?.throwIfAborted();
