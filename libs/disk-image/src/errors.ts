@@ -21,7 +21,9 @@ export type DiskErrorCode =
   | 'DISK_REVERT_REFUSED'
   | 'TARGET_DISK_FULL'
   | 'TARGET_DISK_EXISTS'
-  | 'TARGET_NOT_WRITABLE';
+  | 'TARGET_NOT_WRITABLE'
+  | 'TARGET_NAME_UNSUPPORTED'
+  | 'TARGET_BUSY';
 
 /**
  * Why a disk cannot be inspected, converted or reverted; the message says what to do. The source is as it

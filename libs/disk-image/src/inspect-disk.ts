@@ -19,6 +19,7 @@ export interface InspectDiskOptions {
   /** Found out by the file's first bytes when it is not given. */
   readonly format?: DiskFormat;
   readonly tools: HostTools;
+  readonly onProgress?: (text: string, fraction?: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -77,6 +78,7 @@ async function lookIntoQcow2(scratch: Scratch, options: InspectDiskOptions): Pro
     format: 'qcow2',
     targetPath: rawPath,
     scratch,
+    onProgress: (fraction) => options.onProgress?.('unpacking the image', fraction),
   }).catch((error: unknown) => {
     if (!(error instanceof DiskUnusable) || error.code !== 'TARGET_DISK_FULL') throw error;
     throw new DiskUnusable(
@@ -97,8 +99,9 @@ async function look(
   disk: OpenedFile,
   diskPath: string,
   scratch: Scratch,
-  { tools, signal }: InspectDiskOptions,
+  { tools, signal, onProgress }: InspectDiskOptions,
 ): Promise<Looked> {
+  onProgress?.('reading what is on the disk');
   const guest = await openForReading({ disk, diskPath, tools, scratch, signal });
   const { tree } = guest;
   const operatingSystem = await readOperatingSystem(tree);

@@ -2,11 +2,14 @@ import { Command, CommanderError } from 'commander';
 import { defaultDataFolder } from '../embedded/data-folder';
 import { addAgent } from './commands/agent';
 import { addAssess } from './commands/assess';
+import { addConvert } from './commands/convert';
 import { addDeadLetters } from './commands/dead-letters';
 import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
+import { addInspect } from './commands/inspect';
 import { addInventory } from './commands/inventory';
 import { addMigrations } from './commands/migrate';
+import { addRevert } from './commands/revert';
 import { addUp } from './commands/up';
 import { EXIT, describeError } from './errors';
 
@@ -30,6 +33,11 @@ export function createProgram(signal: AbortSignal): Command {
         '  watari assess web-1 --to host-a',
         '  watari migrate web-1 --to host-a',
         '',
+        'A disk alone, with nothing running:',
+        '  watari inspect disk.raw',
+        '  watari convert disk.raw --target kvm-virtio --out guest.qcow2 --format qcow2',
+        '  watari revert guest.qcow2 --manifest guest.qcow2.manifest.json --out back.raw',
+        '',
         'Exit codes: 0 done, 1 failed, 2 used wrongly, 3 refused, 4 nothing answers, 5 migration not completed.',
       ].join('\n'),
     );
@@ -41,6 +49,9 @@ export function createProgram(signal: AbortSignal): Command {
   addAssess(program, signal);
   addMigrations(program, signal);
   addDeadLetters(program, signal);
+  addInspect(program, signal);
+  addConvert(program, signal);
+  addRevert(program, signal);
   return program;
 }
 

@@ -28,6 +28,23 @@ export async function runCommandLine(args: readonly string[]): Promise<CliEnd> {
   return { exitCode, stdout, stderr };
 }
 
+/** Like `runCommandLine`, with Ctrl-C pressed once standard error holds `text`. */
+export async function interruptCommandLine(args: readonly string[], text: string): Promise<CliEnd> {
+  const child = start(args);
+  let stdout = '';
+  let stderr = '';
+  let isPressed = false;
+  child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+    if (isPressed || !stderr.includes(text)) return;
+    isPressed = true;
+    child.kill('SIGINT');
+  });
+  const [exitCode] = (await once(child, 'close')) as [number | null];
+  return { exitCode, stdout, stderr };
+}
+
 export interface RunningUp {
   readonly url: string;
   readonly pid: number;

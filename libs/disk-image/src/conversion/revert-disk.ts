@@ -5,14 +5,18 @@ import type { EditableVolume } from '../file-system/editable-volume';
 import { Scratch } from '../file-system/scratch';
 import type { GuestTree } from '../guest/guest-tree';
 import { INITRAMFS_BYTES_MAX } from '../guest/kernels';
-import { copySparse, targetError } from '../image/sparse-copy';
+import type { DiskFormat } from '../image/disk-format';
+import { copyAsRaw } from '../image/raw-disk';
+import { targetError } from '../image/sparse-copy';
 import { undoLines } from './line-changes';
 import { type Change, ConversionManifest, sha256Of } from './manifest';
 import { expectWholeClone, mendClone, openClone } from './open-clone';
 
 export interface RevertDiskOptions {
-  /** A raw disk that was converted, and may have been used since. Only read when `targetPath` is given. */
+  /** A disk that was converted, and may have been used since. Only read when `targetPath` is given. */
   readonly diskPath: string;
+  /** Default raw; another format needs a `targetPath`. */
+  readonly diskFormat?: DiskFormat;
   readonly manifest: ConversionManifest;
   /** A file that is not there yet; without it `diskPath` itself is changed. */
   readonly targetPath?: string;
@@ -39,11 +43,21 @@ export async function revertDisk(options: RevertDiskOptions): Promise<Reversion>
   const { diskPath, targetPath, tools, onProgress = () => undefined, signal } = options;
   const manifest = ConversionManifest.parse(options.manifest);
   const workPath = targetPath === undefined ? diskPath : `${targetPath}.partial`;
+  if (targetPath === undefined && (options.diskFormat ?? 'raw') !== 'raw')
+    throw new DiskUnusable(
+      'DISK_REVERT_REFUSED',
+      `${diskPath} is a ${options.diskFormat} image; only a raw disk can be changed in its place. Name a file for the result.`,
+    );
   const scratch = await Scratch.make();
   try {
     if (targetPath !== undefined) {
       await rm(workPath, { force: true });
-      await copySparse(diskPath, workPath, {
+      await copyAsRaw({
+        sourcePath: diskPath,
+        format: options.diskFormat ?? 'raw',
+        targetPath: workPath,
+        tools,
+        scratch,
         signal,
         onProgress: (fraction) => onProgress('cloning the disk', fraction * 0.7),
       });

@@ -1,5 +1,5 @@
 import { DiskUnusable } from '../errors';
-import { type ByteSource, readIfThere } from './byte-source';
+import { type ByteSource, openReadOnly, readIfThere } from './byte-source';
 import { QCOW2_MAGIC, readQcow2Header } from './qcow2-header';
 
 export type DiskFormat = 'raw' | 'qcow2';
@@ -38,6 +38,16 @@ export async function readDiskShape(source: ByteSource, format?: DiskFormat): Pr
         `This is ${name}; raw and qcow2 disks are taken. Unpack it, or convert it with "qemu-img convert -O raw".`,
       );
   return { format: 'raw', virtualSizeBytes: source.sizeBytes };
+}
+
+/** The format that the first bytes of a file tell. Rejects as `readDiskShape` and `openReadOnly` do. */
+export async function detectFormat(path: string): Promise<DiskFormat> {
+  const source = await openReadOnly(path);
+  try {
+    return (await readDiskShape(source)).format;
+  } finally {
+    await source.close();
+  }
 }
 
 /** A boot sector's code may hold any letters; what ends like a boot sector is one. */

@@ -56,7 +56,7 @@ export async function refuseTooSmall(folder: string, neededBytes: number): Promi
   });
   const freeBytes = space.bavail * space.bsize;
   if (freeBytes < neededBytes + RESERVE_BYTES)
-    throw full(`${neededBytes + RESERVE_BYTES} bytes are needed in ${folder}, ${freeBytes} are free`);
+    throw fullTarget(`${neededBytes + RESERVE_BYTES} bytes are needed in ${folder}, ${freeBytes} are free`);
 }
 
 /** Shares the blocks where the file system can do that; false, and no target, where it cannot. */
@@ -133,7 +133,8 @@ function changed(path: string): DiskUnusable {
   );
 }
 
-function full(detail: string, cause?: unknown): DiskUnusable {
+/** What is written to has no space left. */
+export function fullTarget(detail: string, cause?: unknown): DiskUnusable {
   return new DiskUnusable(
     'TARGET_DISK_FULL',
     `There is not enough space for the disk: ${detail}. Free some space, then try again.`,
@@ -148,7 +149,7 @@ export function targetError(error: unknown, path: string): unknown {
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return full(`${path} could not be written in full (${code})`, error);
+      return fullTarget(`${path} could not be written in full (${code})`, error);
     case 'EEXIST':
       return new DiskUnusable(
         'TARGET_DISK_EXISTS',

@@ -1,0 +1,99 @@
+import {
+  type ImageConversion,
+  OUTPUT_FORMATS,
+  OUTPUT_KINDS,
+  type OutputFormat,
+  convertImage,
+  detectFormat,
+} from '@watari/disk-image';
+import { createHostTools } from '@watari/host-tools';
+import { type Command, Option } from 'commander';
+import { contextOf } from '../context';
+import { SOURCE_FORMATS, SOURCE_FORMAT_HELP, type SourceFormat, nicOption } from '../disk-options';
+
+interface Options {
+  readonly target: 'kvm-virtio';
+  readonly out: string;
+  readonly format: OutputFormat;
+  readonly sourceFormat?: SourceFormat;
+  readonly manifest?: string;
+  readonly nic?: { oldMac: string; newMac: string }[];
+  readonly force?: boolean;
+}
+
+export function addConvert(program: Command, signal: AbortSignal): void {
+  program
+    .command('convert <disk>')
+    .description(
+      'Make a copy of a server disk that boots on virtual hardware; the disk itself is never changed',
+    )
+    .addOption(
+      new Option('--target <hardware>', 'the virtual hardware that it will run on')
+        .choices(['kvm-virtio'])
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--out <file>', 'the image to write; a new file')
+    .addOption(
+      new Option('--format <format>', 'format of the image to write').choices(OUTPUT_FORMATS).default('raw'),
+    )
+    .option('--manifest <file>', 'where to keep how to undo it; default: <out>.manifest.json')
+    .addOption(
+      new Option('--source-format <format>', 'format of the disk; default: told by the image').choices(
+        SOURCE_FORMATS,
+      ),
+    )
+    .option('--nic <old=new>', 'address of a NIC on the server and on the target; may be repeated', nicOption)
+    .option('--force', 'replace files that are there, once the new ones are whole')
+    .addHelpText('after', helpText())
+    .action(async (path: string, options: Options, command: Command) => {
+      const { output } = contextOf(command, signal);
+      const progress = output.progress();
+      try {
+        const converted = await convertImage({
+          sourcePath: path,
+          sourceFormat: options.sourceFormat ?? (await detectFormat(path)),
+          targetPath: options.out,
+          target: options.target,
+          outputFormat: options.format,
+          ...(options.manifest !== undefined && { manifestPath: options.manifest }),
+          ...(options.nic && { nics: options.nic }),
+          mayReplace: options.force === true,
+          tools: createHostTools(),
+          onProgress: (text, fraction) => progress.update(text, fraction),
+          signal,
+        });
+        progress.end();
+        const { manifest: _manifest, ...told } = converted;
+        output.result(told, describeConversion(converted));
+      } finally {
+        progress.end();
+      }
+    });
+}
+
+function helpText(): string {
+  const formats = OUTPUT_FORMATS.map((name) => `  ${name.padEnd(14)}${OUTPUT_KINDS[name].summary}`);
+  return [
+    '',
+    'Example: a disk of a physical server becomes a guest of KVM, and can be taken back later',
+    '  watari convert server.raw --target kvm-virtio --out guest.qcow2 --format qcow2',
+    '  watari revert guest.qcow2 --manifest guest.qcow2.manifest.json --out back.raw',
+    '',
+    'Formats to write:',
+    ...formats,
+    '',
+    SOURCE_FORMAT_HELP,
+    '',
+    'Nothing appears under the name of --out before all of it is whole; after a failure or Ctrl-C nothing is left.',
+    'Exit code 3 when the disk cannot be converted; the message says why and what to do.',
+  ].join('\n');
+}
+
+export function describeConversion({ disk, files, manifestPath, steps, mac }: ImageConversion): string {
+  return [
+    `Wrote ${disk.path} (${disk.format})${files.length > 1 ? ` and ${files.slice(1).join(', ')}` : ''}`,
+    ...steps.map(({ name, summary }) => `  ${name.padEnd(17)}${summary}`),
+    `Its first NIC should have the address ${mac}.`,
+    `How to undo it: watari revert ${disk.path} --manifest ${manifestPath}`,
+  ].join('\n');
+}
