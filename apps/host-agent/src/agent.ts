@@ -10,9 +10,11 @@ import { Guests } from './guests/guests';
 import { readBootId, readHostFacts } from './host-facts';
 import { apiRoutes } from './http/api-routes';
 import { createApiServer } from './http/api-server';
+import { AgentMetrics } from './metrics/agent-metrics';
 import { Histories, HISTORY_DEFAULTS, type HistorySettings } from './moves/histories';
 import { createDataServer } from './moves/link-security';
 import { Moves } from './moves/moves';
+import { Traces } from './moves/traces';
 import { examinePlatform } from './qemu/platform';
 import { StateFolders } from './state/folders';
 
@@ -66,6 +68,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     logger.info({ accelerator: platform.accelerator, why: platform.acceleratorReason }, 'accelerator');
     const guests = new Guests({ agentId, platform, folders, logger });
     const histories = await Histories.open(folders, { ...HISTORY_DEFAULTS, ...options.history }, logger);
+    const traces = new Traces(folders, logger);
     const address = { apiUrl: '', data: { host: '', port: 0 } };
     const moves = new Moves({
       agentId,
@@ -73,10 +76,18 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       platform,
       folders,
       histories,
+      traces,
+      onEnded: (status) => metrics.moveEnded(status),
       tls,
       bootId,
       logger,
       apiUrl: () => address.apiUrl,
+    });
+    const metrics = new AgentMetrics({
+      agentId,
+      version: AGENT_VERSION,
+      activeMoves: () => moves.active(),
+      historyBytes: async () => (await histories.list()).reduce((sum, { bytes }) => sum + bytes, 0),
     });
     await moves.load();
     await guests.adoptAll();
@@ -95,7 +106,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     });
     const apiServer = createApiServer(
       tls,
-      apiRoutes({ agentId, bootId, guests, moves, histories, health }),
+      apiRoutes({ agentId, bootId, guests, moves, histories, metrics, health }),
       logger,
     );
     servers.push(dataServer, apiServer);
@@ -116,6 +127,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       for (const server of servers) server.close();
       await moves.stop();
       await histories.close();
+      await metrics.close();
       if (stopGuests) for (const { guestId } of guests.all()) await guests.delete(guestId);
       guests.releaseAll();
       apiServer.closeAllConnections();

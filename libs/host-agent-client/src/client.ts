@@ -56,6 +56,10 @@ export interface HostAgentClient {
   /** Begins a move; repeating it with the same moveId answers the status of the move under way. */
   startMove(request: MoveRequest): Promise<MoveStatus>;
   getMove(moveId: string): Promise<MoveStatus>;
+  /** The move's status ten times a second, the last one when it is over or the signal aborts. */
+  watchMove(moveId: string, options?: { signal?: AbortSignal }): AsyncIterable<MoveStatus>;
+  /** What the planner saw and decided in a move from this host, as JSON lines; TRACE_UNKNOWN when it is gone. */
+  moveTrace(moveId: string): Promise<string>;
   /** Lets the move hand the guest over. The move must be 'ready-to-switch', else MOVE_NOT_READY (can be retried). */
   switchOver(moveId: string): Promise<MoveStatus>;
   /** MOVE_PAST_RETURN once the target may be running. */
@@ -67,6 +71,8 @@ export interface HostAgentClient {
   /** The next move of the guest from or to this host begins with nothing. No history is no error. */
   deleteHistory(guestId: string): Promise<void>;
   checkStorage(request: StorageCheckRequest): Promise<StorageCheckResult>;
+  /** What the host's moves cost, in the Prometheus text format. */
+  metrics(): Promise<string>;
   /** Drops idle connections. */
   close(): void;
 }
@@ -137,6 +143,14 @@ export function createHostAgentClient(options: HostAgentClientOptions): HostAgen
     },
     startMove: (request) => ask(MoveStatusSchema, 'POST', '/moves', request, Math.max(timeoutMs, 90_000)),
     getMove: (moveId) => ask(MoveStatusSchema, 'GET', `/moves/${segment(moveId)}`),
+    watchMove: (moveId, { signal } = {}) =>
+      channel.lines(
+        `/moves/${segment(moveId)}/watch`,
+        timeoutMs,
+        (line) => MoveStatusSchema.parse(line),
+        signal,
+      ),
+    moveTrace: (moveId) => channel.text('GET', `/moves/${segment(moveId)}/trace`, undefined, timeoutMs),
     switchOver: (moveId) => ask(MoveStatusSchema, 'POST', `/moves/${segment(moveId)}/switch-over`),
     cancelMove: (moveId) =>
       ask(
@@ -148,6 +162,7 @@ export function createHostAgentClient(options: HostAgentClientOptions): HostAgen
       ),
     moveOwnership: (moveId) => ask(MoveOwnershipSchema, 'GET', `/moves/${segment(moveId)}/ownership`),
     checkStorage: (request) => ask(StorageCheckResultSchema, 'POST', '/storage-checks', request),
+    metrics: () => channel.text('GET', '/metrics', undefined, timeoutMs),
     close: () => channel.close(),
   };
 }

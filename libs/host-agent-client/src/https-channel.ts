@@ -38,12 +38,18 @@ export class HttpsChannel {
 
   /** The parsed JSON of a 2xx reply, or undefined when the reply has no body. */
   async request(method: string, path: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    const text = await this.text(method, path, body, timeoutMs);
+    return text === '' ? undefined : parseJson(text, path);
+  }
+
+  /** The text of a 2xx reply. */
+  async text(method: string, path: string, body: unknown, timeoutMs: number): Promise<string> {
     const signal = AbortSignal.timeout(timeoutMs);
     try {
       const reply = await this.#send(method, path, body, signal);
       const text = await readAll(reply, path);
       if (reply.statusCode! >= 300) throw problemOf(reply, text, `${method} ${path}`);
-      return text === '' ? undefined : parseJson(text, path);
+      return text;
     } catch (error) {
       if (signal.aborted && !(error instanceof HostAgentError))
         throw new HostAgentError(

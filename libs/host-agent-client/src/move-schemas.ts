@@ -84,6 +84,8 @@ export const MoveStatusSchema = z.object({
   wireBytes: CountSchema,
   pages: CountSchema,
   zeroPages: CountSchema,
+  /** Pages that crossed whole, compressed. */
+  rawPages: CountSchema.optional(),
   /** Pages that the target held already, unchanged. */
   samePages: CountSchema.optional(),
   /** Pages that crossed as what changed in them. */
@@ -95,6 +97,10 @@ export const MoveStatusSchema = z.object({
   remainingBytes: CountSchema.optional(),
   /** What the link carries, in bytes of frames per second. */
   bytesPerSecond: CountSchema.optional(),
+  /** Bytes of pages that the guest writes in a second, each page counted once. */
+  dirtyBytesPerSecond: CountSchema.optional(),
+  /** The longest pause that was asked for, in milliseconds. */
+  downtimeLimitMs: CountSchema.optional(),
   /** What the pause would be if it began now, in milliseconds. */
   expectedDowntimeMs: CountSchema.optional(),
   /** What the planner decided last, and why, in words. */

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 
 import {
   type AgentHealth,
   type AgentHistory,
-  type GuestEvent,
   GuestSpecSchema,
   MoveRequestSchema,
   ProbeRequestSchema,
@@ -14,17 +14,15 @@ import type { HistorySummary } from '@watari/migration-core';
 import { AgentError } from '../errors';
 import type { EventLog } from '../guests/event-log';
 import type { Guests } from '../guests/guests';
+import type { AgentMetrics } from '../metrics/agent-metrics';
 import type { Histories } from '../moves/histories';
 import type { Moves } from '../moves/moves';
 import { probeGuest } from '../probe';
 import { checkStorage } from '../storage-check';
 import { readBody } from './body';
+import { LineStream } from './line-stream';
+import { streamMove } from './move-stream';
 import type { Route } from './router';
-
-/** A blank line so often keeps the stream of events from looking dead. */
-const KEEP_ALIVE_MS = 10_000;
-/** A reader that does not read is let go, not remembered for. */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface ApiSurroundings {
   readonly agentId: string;
@@ -32,10 +30,12 @@ export interface ApiSurroundings {
   readonly guests: Guests;
   readonly moves: Moves;
   readonly histories: Histories;
+  readonly metrics: AgentMetrics;
   readonly health: () => AgentHealth;
 }
 
-export function apiRoutes({ agentId, bootId, guests, moves, histories, health }: ApiSurroundings): Route[] {
+export function apiRoutes(around: ApiSurroundings): Route[] {
+  const { agentId, bootId, guests, moves, histories, metrics, health } = around;
   return [
     { method: 'GET', path: '/health', forAgents: true, handle: () => ({ status: 200, body: health() }) },
     { method: 'GET', path: '/guests', handle: () => ({ status: 200, body: guests.list() }) },
@@ -105,6 +105,24 @@ export function apiRoutes({ agentId, bootId, guests, moves, histories, health }:
       handle: ({ ids: [moveId] }) => ({ status: 200, body: moves.get(moveId!) }),
     },
     {
+      method: 'GET',
+      path: '/moves/:/watch',
+      handle: ({ response, ids: [moveId], signal }) => {
+        streamMove(() => moves.get(moveId!), response, signal);
+        return 'streamed';
+      },
+    },
+    {
+      method: 'GET',
+      path: '/moves/:/trace',
+      handle: async ({ response, ids: [moveId] }) => {
+        const trace = await moves.openTrace(moveId!);
+        response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+        await pipeline(trace, response);
+        return 'streamed' as const;
+      },
+    },
+    {
       method: 'POST',
       path: '/moves/:/switch-over',
       handle: ({ ids: [moveId] }) => ({ status: 202, body: moves.switchOver(moveId!) }),
@@ -119,6 +137,15 @@ export function apiRoutes({ agentId, bootId, guests, moves, histories, health }:
       path: '/moves/:/ownership',
       forAgents: true,
       handle: ({ ids: [moveId], caller }) => ({ status: 200, body: moves.ownership(moveId!, caller) }),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      handle: async ({ response }) => {
+        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+        response.end(await metrics.asText());
+        return 'streamed' as const;
+      },
     },
     {
       method: 'GET',
@@ -150,17 +177,8 @@ function historyView({ description, bytes, heldPages, zeroPages }: HistorySummar
 }
 
 function streamEvents(log: EventLog, response: ServerResponse, signal: AbortSignal): void {
-  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
-  const send = (event: GuestEvent): void => {
-    response.write(`${JSON.stringify(event)}\n`);
-    if (response.writableLength > UNREAD_BYTES_MAX) response.destroy();
-  };
-  for (const event of log.all) send(event);
-  response.flushHeaders();
-  const stopListening = log.listen(send);
-  const keepAlive = setInterval(() => response.write('\n'), KEEP_ALIVE_MS);
-  signal.addEventListener('abort', () => {
-    stopListening();
-    clearInterval(keepAlive);
-  });
+  const stream = new LineStream(response, signal);
+  for (const event of log.all) stream.send(event);
+  const stopListening = log.listen((event) => stream.send(event));
+  signal.addEventListener('abort', stopListening, { once: true });
 }

@@ -1,3 +1,4 @@
+import type { ReadStream } from 'node:fs';
 import type { TLSSocket } from 'node:tls';
 
 import {
@@ -25,6 +26,7 @@ import { SourceMove } from './source-move';
 import { FixedCost } from './steering';
 import { takeBack } from './take-back';
 import { TargetMove } from './target-move';
+import type { Traces } from './traces';
 
 export interface MovesSurroundings {
   readonly agentId: string;
@@ -32,6 +34,9 @@ export interface MovesSurroundings {
   readonly platform: QemuPlatform;
   readonly folders: StateFolders;
   readonly histories: Histories;
+  readonly traces: Traces;
+  /** A move from here is over, whatever became of it. */
+  readonly onEnded: (status: MoveStatus) => void;
   readonly tls: TlsMaterial;
   readonly bootId: string;
   readonly logger: Logger;
@@ -112,6 +117,7 @@ export class Moves {
       qemuVersion: this.around.platform.qemuVersion,
       fixedCost: this.#fixedCost,
       histories: this.around.histories,
+      traces: this.around.traces,
       outSocket: this.around.folders.socket(guest.guestId, 'out'),
       logger: this.around.logger.child({ moveId: request.moveId, guestId: request.guestId }),
       save: (more) => this.#store.put({ role: 'source', request, status: move.status(), ...more }),
@@ -135,6 +141,17 @@ export class Moves {
     const running = this.#running.get(moveId);
     if (running) return running.move.status();
     return this.#record(moveId).status;
+  }
+
+  /** Moves from here that are under way. */
+  active(): MoveStatus[] {
+    return [...this.#running.values()].map(({ move }) => move.status());
+  }
+
+  /** What the planner saw and decided in a move, as JSON lines. Throws MOVE_UNKNOWN, TRACE_UNKNOWN. */
+  async openTrace(moveId: string): Promise<ReadStream> {
+    this.get(moveId);
+    return this.around.traces.open(moveId);
   }
 
   /** Throws MOVE_UNKNOWN, MOVE_NOT_READY (can be retried), MOVE_OVER. */
@@ -251,6 +268,7 @@ export class Moves {
     }
     this.#running.delete(request.moveId);
     this.around.logger.info({ ...status }, 'move ended');
+    this.around.onEnded(status);
     if (outcome === 'uncertain') this.#askTarget(guest, record);
   }
 

@@ -27,6 +27,7 @@ import type { Peer } from './ownership';
 import { SourceStream } from './source-stream';
 import { type FixedCost, Steering } from './steering';
 import { takeBack } from './take-back';
+import type { Traces } from './traces';
 
 /** Ten times a second: a pause of 50 ms is not found by looking four times. */
 const POLL_MS = 100;
@@ -47,6 +48,7 @@ export interface SourceMoveSurroundings {
   readonly logger: Logger;
   readonly fixedCost: FixedCost;
   readonly histories: Histories;
+  readonly traces: Traces;
   /** Keeps the status, and this, over restarts. */
   readonly save: (more: { clock: ClockOffset }) => Promise<void>;
 }
@@ -68,7 +70,9 @@ export class SourceMove {
   #stream: SourceStream | null = null;
   #clock: ClockOffset = { offsetMs: 0, uncertaintyMs: 0 };
   #peer: Peer | undefined;
+  /** By QEMU's clock, and when we heard of it by ours. */
   #stopMs: number | null = null;
+  #stoppedAtMs: number | null = null;
   #isCommitted = false;
   #isCancelled = false;
   #endedMs: number | null = null;
@@ -78,7 +82,9 @@ export class SourceMove {
     private readonly guest: Guest,
     private readonly around: SourceMoveSurroundings,
   ) {
-    this.#steering = new Steering(guest.machine, request, around.fixedCost);
+    this.#steering = new Steering(guest.machine, request, around.fixedCost, (limits) =>
+      around.traces.begin(request.moveId, limits),
+    );
   }
 
   /** The target's clock against ours. */
@@ -104,6 +110,8 @@ export class SourceMove {
       samePages: counters?.samePages ?? 0,
       deltaPages: counters?.deltaPages ?? 0,
       copiedPages: counters?.copiedPages ?? 0,
+      rawPages: counters?.rawPages ?? 0,
+      downtimeLimitMs: this.request.downtimeLimitMs,
       totalMs: Math.round((this.#endedMs ?? performance.now()) - this.#beganMs),
       ...this.#figures,
     };
@@ -132,7 +140,9 @@ export class SourceMove {
   /** Runs the move to its end; never rejects. `uncertain` means committed, and the target did not answer. */
   async run(): Promise<SourceOutcome> {
     const onEvent = ({ event, at }: QmpEvent): void => {
-      if (event === 'STOP') this.#stopMs = timestampMs(at);
+      if (event !== 'STOP') return;
+      this.#stopMs = timestampMs(at);
+      this.#stoppedAtMs = performance.now();
     };
     const onEnd = (): void =>
       this.#abort.abort(new AgentError('GUEST_ENDED', 'The guest ended while it was being moved.'));
@@ -254,6 +264,7 @@ export class SourceMove {
       ...this.#figures,
       rounds: ram.rounds,
       remainingBytes: ram.remainingBytes,
+      dirtyBytesPerSecond: ram.dirtyBytesPerSecond,
       bytesPerSecond: Math.round(prediction.wireBytesPerSecond),
       expectedDowntimeMs: Math.round(prediction.predictedDowntimeMs),
       decision: decision.reason,
@@ -359,6 +370,13 @@ export class SourceMove {
     this.#figures = { ...this.#figures, wireBytes: this.#link?.bytesWritten ?? 0 };
     this.#endedMs = performance.now();
     this.#state = state;
+    const { downtimeMs = null, expectedDowntimeMs } = this.#figures;
+    this.#steering.end({ downtimeMs, stoppedAtMs: this.#stoppedAtMs });
+    if (downtimeMs !== null)
+      this.around.logger.info(
+        { downtimeMs, expectedDowntimeMs },
+        'pause of the guest, measured and expected',
+      );
     return state;
   }
 }

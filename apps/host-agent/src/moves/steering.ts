@@ -6,6 +6,7 @@ import {
   type PlannerDecision,
   type PlannerLimits,
   type PlannerSample,
+  type TraceRecorder,
 } from '@watari/migration-core';
 
 import type { Machine } from '../guests/machine';
@@ -37,11 +38,13 @@ export class Steering {
   #bandwidth: number;
   #maySwitch = false;
   #isLetSwitch = false;
+  #trace: TraceRecorder | null = null;
 
   constructor(
     private readonly machine: Machine,
     private readonly request: SteeringRequest,
     private readonly fixedCost: FixedCost,
+    private readonly beginTrace: (limits: PlannerLimits) => TraceRecorder,
   ) {
     this.#bandwidth = BANDWIDTH_UNLIMITED;
   }
@@ -67,17 +70,12 @@ export class Steering {
   }
 
   async look(sample: PlannerSample): Promise<PlannerDecision> {
-    const limits: PlannerLimits = {
-      downtimeLimitMs: this.request.downtimeLimitMs,
-      bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax ?? null,
-      allows: { throttle: false, postCopy: false },
-      totalMsMax: null,
-      fixedCostMs: this.fixedCost.ms,
-      maySwitch: this.#maySwitch,
-    };
+    const limits = this.#limits;
     const { state, decision } = plan(this.#state, sample, limits);
     this.#state = state;
     this.#decision = decision;
+    this.#trace ??= this.beginTrace(limits);
+    this.#trace.record(sample, limits, decision);
     const bandwidth = decision.paceBytesPerSecond ?? BANDWIDTH_UNLIMITED;
     if (decision.kind === 'switch-over' || decision.kind === 'set-downtime-limit') {
       await setSwitchOver(this.machine, {
@@ -97,5 +95,22 @@ export class Steering {
   /** The pause is over: the next move on this host predicts its own better. */
   learn(measuredDowntimeMs: number): void {
     if (this.#decision) this.fixedCost.learn(this.#decision.prediction, measuredDowntimeMs);
+  }
+
+  /** The move is over; what of a pause there was. `stoppedAtMs` is on the clock of the samples. */
+  end(measured: { readonly downtimeMs: number | null; readonly stoppedAtMs: number | null }): void {
+    this.#trace?.end(measured);
+    this.#trace = null;
+  }
+
+  get #limits(): PlannerLimits {
+    return {
+      downtimeLimitMs: this.request.downtimeLimitMs,
+      bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax ?? null,
+      allows: { throttle: false, postCopy: false },
+      totalMsMax: null,
+      fixedCostMs: this.fixedCost.ms,
+      maySwitch: this.#maySwitch,
+    };
   }
 }

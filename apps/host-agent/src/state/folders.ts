@@ -12,7 +12,7 @@ const SOCKET_NAME = 'run/0123456789ab.qmp';
  * Where an agent keeps what it knows:
  *
  *   guests/<guestId>/{guest.json, qemu.pid, qemu.log, console.log, events.ndjson, overlay-*.qcow2}
- *   moves/<moveId>.json
+ *   moves/<moveId>.{json,trace}
  *   run/<hash of guestId>.{qmp,in,out}      unix sockets; short, because their paths must be
  */
 export class StateFolders {
@@ -45,6 +45,10 @@ export class StateFolders {
 
   move(moveId: string): string {
     return join(this.moves, `${moveId}.json`);
+  }
+
+  trace(moveId: string): string {
+    return join(this.moves, `${moveId}.trace`);
   }
 
   socket(guestId: string, kind: 'qmp' | 'in' | 'out'): string {

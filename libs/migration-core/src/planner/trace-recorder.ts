@@ -14,10 +14,11 @@ export class TraceRecorder {
   #bytes = 0;
   #isFull = false;
 
-  /** `append` gets whole lines with their newline, in ASCII but for reasons. */
+  /** `append` gets whole lines with their newline, in ASCII but for reasons; `onEnd` is called once, after the last. */
   constructor(
     private readonly append: (text: string) => void,
     limits: PlannerLimits,
+    private readonly onEnd: () => void = () => undefined,
   ) {
     this.#limits = JSON.stringify(soundLimits(limits));
     this.#write({
@@ -51,6 +52,7 @@ export class TraceRecorder {
     this.#isFull = false;
     this.#write({ kind: 'end', ...measured });
     this.#isFull = true;
+    this.onEnd();
   }
 
   #write(...lines: TraceLine[]): void {
