@@ -9,6 +9,7 @@ import { pino } from 'pino';
 
 import { AGENT_VERSION, startHostAgent } from './agent';
 import { AgentError, describeError } from './errors';
+import { HISTORY_DEFAULTS } from './moves/histories';
 
 interface CliOptions {
   agentId: string;
@@ -22,10 +23,13 @@ interface CliOptions {
   cache?: string;
   logFile?: string;
   logLevel: string;
+  historyBytes: number;
+  historyHours: number;
   stopGuests: boolean;
 }
 
 const EXIT_FAILED = 1;
+const HOUR_MS = 3_600_000;
 
 const program = new Command('watari-host-agent')
   .description('Runs guests on this host and moves them, while they run, to another host.')
@@ -74,6 +78,18 @@ const program = new Command('watari-host-agent')
   .addOption(new Option('--cache <folder>', "Watari's cache of programs").env('WATARI_CACHE'))
   .addOption(new Option('--log-file <file>', 'instead of standard error').env('WATARI_AGENT_LOG_FILE'))
   .addOption(new Option('--log-level <level>').env('WATARI_LOG_LEVEL').default('info'))
+  .addOption(
+    new Option('--history-bytes <bytes>', 'disk space for what moved guests leave here; 0 keeps nothing')
+      .env('WATARI_AGENT_HISTORY_BYTES')
+      .default(HISTORY_DEFAULTS.bytesMax)
+      .argParser(parseCount),
+  )
+  .addOption(
+    new Option('--history-hours <hours>', 'how long that is kept')
+      .env('WATARI_AGENT_HISTORY_HOURS')
+      .default(HISTORY_DEFAULTS.expiresAfterMs / HOUR_MS)
+      .argParser(parseCount),
+  )
   .option('--stop-guests', 'power guests off when the agent ends; without it they run on', false)
   .action(run);
 
@@ -94,6 +110,7 @@ async function run(options: CliOptions): Promise<void> {
     apiPort: options.apiPort,
     dataPort: options.dataPort,
     ...(options.accelerator !== undefined && { accelerator: options.accelerator }),
+    history: { bytesMax: options.historyBytes, expiresAfterMs: options.historyHours * HOUR_MS },
     tools: createHostTools(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }),
     logger,
   });
@@ -135,6 +152,11 @@ function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   if (port >= 0 && port <= 65_535) return port;
   throw new InvalidArgumentError('Write a port from 0 to 65535.');
+}
+
+function parseCount(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Write a whole number.');
 }
 
 function fail(error: unknown): never {

@@ -6,6 +6,8 @@ export interface HostAgents {
   open(hostId: string): Promise<HostAgentClient>;
 }
 
+export const HOST_AGENTS = Symbol('HostAgents');
+
 /** What a guest is to be like, as inventory knows the server. */
 export interface ServerDirectory {
   expectServer(serverId: string): Promise<{ readonly memoryMiB: number; readonly vcpus: number }>;

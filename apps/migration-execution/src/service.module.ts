@@ -6,8 +6,10 @@ import { placement } from './domain/placement';
 import { agentWorkJobs } from './inbound/agent-work.jobs';
 import { agentWorkProjection } from './inbound/agent-work.projection';
 import { conversionConsumer } from './inbound/conversion.consumer';
+import { HistoriesController } from './inbound/histories.controller';
 import { journalConsumer, journalTopics } from './inbound/journal.consumer';
 import { MigrationsController } from './inbound/migrations.controller';
+import { MigrationWatch } from './inbound/migration-watch';
 import { Planner } from './inbound/planner';
 import { preflightConsumer } from './inbound/preflight.consumer';
 import { finish, verify } from './outbound/closing-phases';
@@ -21,7 +23,7 @@ import {
   MigrationViews1764000001000,
   migrationViews,
 } from './outbound/migration.views';
-import type { AgentPhase } from './ports';
+import { type AgentPhase, HOST_AGENTS } from './ports';
 
 /** The saga: takes a server through the phases of its migration, and back when it must not go on. */
 export const migrationExecutionService: ServiceDefinition = {
@@ -40,8 +42,13 @@ export const migrationExecutionService: ServiceDefinition = {
         ? startTarget(agents, mirror, recordPlace)
         : switchOver(agents, recordPlace))(work);
     return {
-      controllers: [MigrationsController],
-      providers: [{ provide: Planner, useValue: new Planner(context, mirror) }],
+      controllers: [MigrationsController, HistoriesController],
+      providers: [
+        { provide: Planner, useValue: new Planner(context, mirror) },
+        { provide: HOST_AGENTS, useValue: agents },
+        { provide: InventoryMirror, useValue: mirror },
+        { provide: MigrationWatch, useValue: new MigrationWatch(agents) },
+      ],
       publish: publishMigration,
       projections: [migrationViews, agentWorkProjection(context.jobs)],
       consumers: [

@@ -76,6 +76,55 @@ describe('a crossing', () => {
     expect(control.agents.hostsRunning(serverId)).toEqual(['host-a']);
   });
 
+  it('can be watched: its phases, and the move of the guest while there is one', async () => {
+    await migrate('host-a');
+    control.agents.mischief.holdPreCopy = true;
+    const migrationId = await control.begin(serverId, 'host-b');
+    const seen: { event: string; data: string }[] = [];
+    const watching = (async () => {
+      const path = `/migrations/${migrationId}/watch`;
+      for await (const event of control.api.events(path, new AbortController().signal)) seen.push(event);
+    })();
+    await control.until(migrationId, ({ phase }) => phase === 'pre-copy');
+    while (!seen.some(({ event }) => event === 'move')) await new Promise((next) => setTimeout(next, 50));
+    await control.api.post(`/migrations/${migrationId}/cancel`, { by: 'spec', reason: 'seen enough' });
+    await watching;
+    const moves = seen.filter(({ event }) => event === 'move').map(({ data }) => JSON.parse(data) as object);
+    expect(moves[0]).toMatchObject({ guestId: serverId, rounds: 3 });
+    const views = seen.filter(({ event }) => event === 'migration').map(({ data }) => JSON.parse(data));
+    expect(views.at(-1)).toMatchObject({ migrationId, status: 'rolled-back' });
+    expect(views.map(({ phase }) => phase)).toContain('pre-copy');
+  });
+
+  it('lets services stop while somebody watches, and refuses to watch what is not there', async () => {
+    await migrate('host-a');
+    control.agents.mischief.holdPreCopy = true;
+    const migrationId = await control.begin(serverId, 'host-b');
+    const seen: string[] = [];
+    const watching = (async () => {
+      const path = `/migrations/${migrationId}/watch`;
+      for await (const { event } of control.api.events(path, new AbortController().signal)) seen.push(event);
+    })();
+    while (seen.length === 0) await new Promise((next) => setTimeout(next, 50));
+    await control.restart();
+    await watching;
+    await control.api.post(`/migrations/${migrationId}/cancel`, { by: 'spec', reason: 'seen enough' });
+    await control.end(migrationId);
+    const stranger = control.api.events('/migrations/nowhere/watch', new AbortController().signal);
+    await expect(stranger.next()).rejects.toMatchObject({ code: 'MIGRATION_UNKNOWN' });
+  });
+
+  it('tells what a server left on its hosts, and deletes it on demand', async () => {
+    await migrate('host-a');
+    await migrate('host-b');
+    const kept = (host: string) => control.api.get<{ guestId: string }[]>(`/histories/${host}`);
+    expect(await kept('host-a')).toContainEqual(expect.objectContaining({ guestId: serverId }));
+    await control.api.delete(`/histories/host-a/${serverId}`);
+    expect(await kept('host-a')).not.toContainEqual(expect.objectContaining({ guestId: serverId }));
+    expect(await kept('host-b')).toContainEqual(expect.objectContaining({ guestId: serverId }));
+    await expect(kept('host-x')).rejects.toMatchObject({ code: 'HOST_UNKNOWN' });
+  });
+
   it('tells its whole story in order, under one correlation id', async () => {
     const { migrationId } = await migrate('host-a');
     const story = storyOf(await control.journal(migrationId));

@@ -1,4 +1,4 @@
-import { Controller, Get, Inject, Param, Post } from '@nestjs/common';
+import { Controller, Get, Inject, type MessageEvent, Param, Post, Sse } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Cause, loadState, runCommand } from '@watari/event-sourcing';
 import {
@@ -12,6 +12,9 @@ import {
 import { z } from 'zod';
 import { type Migration, type MigrationCommand, migration } from '../domain/migration';
 import { JournalEntry, MigrationView } from '../outbound/migration.views';
+import type { Observable } from 'rxjs';
+import { moveIdOf } from '../outbound/live-phases';
+import { MigrationWatch } from './migration-watch';
 import { PlanBody, Planner } from './planner';
 
 const OperatorBody = z.strictObject({ by: z.string().min(1).max(200) });
@@ -24,6 +27,7 @@ const MigrationAnswer = z.object({
   doneCount: z.int(),
   phase: z.string().nullable(),
   attempt: z.int(),
+  moveId: z.string().nullable(),
   results: z.record(z.string(), z.unknown()),
   why: z.object({ code: z.string(), reason: z.string() }).optional(),
   work: z.array(z.record(z.string(), z.unknown())),
@@ -37,6 +41,7 @@ export class MigrationsController {
   constructor(
     @Inject(SERVICE_CONTEXT) private readonly context: ServiceContext,
     @Inject(Planner) private readonly planner: Planner,
+    @Inject(MigrationWatch) private readonly watches: MigrationWatch,
   ) {}
 
   @Post()
@@ -105,6 +110,17 @@ export class MigrationsController {
     return journal.find({ where: { migrationId }, order: { time: 'ASC', arrival: 'ASC' }, take: EVENTS_MAX });
   }
 
+  @Sse(':migrationId/watch')
+  @ApiOperation({
+    summary: 'A migration as server-sent events, until it is over.',
+    description:
+      '`migration` events carry what GET gives, whenever it changed; `move` events where the move of a running guest stands, ten times a second.',
+  })
+  async watch(@Param('migrationId') migrationId: string): Promise<Observable<MessageEvent>> {
+    await this.load(migrationId);
+    return this.watches.events(() => this.answer(migrationId));
+  }
+
   private async command(migrationId: string, command: MigrationCommand, cause: Cause): Promise<object> {
     await this.load(migrationId);
     // Everything about a migration goes by its id, whoever asked.
@@ -115,17 +131,22 @@ export class MigrationsController {
     return this.answer(migrationId);
   }
 
-  private async answer(migrationId: string): Promise<object> {
+  private async answer(migrationId: string) {
     const state = await this.load(migrationId);
     const { status, assignment, itinerary, doneCount, attempt, results } = state;
+    const phase = itinerary[doneCount] ?? null;
+    // A switch-over goes on with the move that pre-copy began, whichever attempt that was.
+    const begun = results['pre-copy']?.['moveId'];
+    const moveId = typeof begun === 'string' ? begun : moveIdOf(migrationId, attempt);
     return {
       migrationId,
       status,
       assignment,
       itinerary,
       doneCount,
-      phase: itinerary[doneCount] ?? null,
+      phase,
       attempt,
+      moveId: assignment.kind === 'live' ? moveId : null,
       results,
       ...('why' in state && { why: state.why }),
       work: await this.context.jobs.progressOf(`${migrationId}:`),

@@ -1,4 +1,5 @@
 import { CliError, EXIT } from './errors';
+import { EventStreamParser, type ServerSentEvent } from './event-stream';
 
 const TIMEOUT_MS = 60_000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -27,6 +28,25 @@ export class ApiClient {
     return this.request<T>('POST', path, body);
   }
 
+  async delete(path: string): Promise<void> {
+    await this.request('DELETE', path);
+  }
+
+  /** Server-sent events, until the stream ends or the signal aborts. */
+  async *events(path: string, signal: AbortSignal): AsyncGenerator<ServerSentEvent> {
+    const response = await this.send('GET', path, undefined, signal, 'text/event-stream');
+    if (!response.ok) throw await refusalOf(response);
+    const parser = new EventStreamParser();
+    const decoder = new TextDecoder();
+    try {
+      for await (const chunk of response.body ?? [])
+        yield* parser.push(decoder.decode(chunk, { stream: true }));
+    } catch (error) {
+      if (signal.aborted || error instanceof CliError) throw error;
+      throw this.unreachable(error);
+    }
+  }
+
   /** As `post`, and again for a while when the answer is that something just registered is unknown. */
   async postSettled<T>(path: string, body: object): Promise<T> {
     const until = performance.now() + SETTLE_MS;
@@ -43,45 +63,62 @@ export class ApiClient {
   }
 
   private async request<T>(method: string, path: string, body?: object): Promise<T> {
-    let response: Response;
+    const response = await this.send(method, path, body, AbortSignal.timeout(TIMEOUT_MS));
+    if (!response.ok) throw await refusalOf(response);
+    return parse(await boundedText(response), response.status) as T;
+  }
+
+  private async send(
+    method: string,
+    path: string,
+    body: object | undefined,
+    signal: AbortSignal,
+    accept = 'application/json',
+  ): Promise<Response> {
     try {
-      response = await fetch(new URL(path, this.options.url), {
+      return await fetch(new URL(path, this.options.url), {
         method,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal,
         redirect: 'error',
         headers: {
+          accept,
           authorization: `Bearer ${this.options.token}`,
           ...(body && { 'content-type': 'application/json' }),
         },
         ...(body && { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      throw new CliError(
-        'WATARI_UNREACHABLE',
-        `Nothing answers at ${this.options.url}. Start it with "watari up", or set WATARI_URL and WATARI_TOKEN.`,
-        EXIT.unreachable,
-        String((error as Error).cause ?? error),
-      );
+      throw this.unreachable(error);
     }
-    const text = await boundedText(response);
-    const answer = parse(text, response.status);
-    if (response.ok) return answer as T;
-    const {
-      code = 'REQUEST_FAILED',
-      detail,
-      errors,
-    } = answer as {
-      code?: string;
-      detail?: string;
-      errors?: { field: string; message: string }[];
-    };
-    const fields = (errors ?? []).slice(1).map(({ field, message }) => `\n  ${field}: ${message}`);
-    throw new CliError(
-      code,
-      `${detail ?? `status ${response.status}`}${fields.join('')}`,
-      response.status === 503 ? EXIT.unreachable : response.status >= 500 ? EXIT.failed : EXIT.refused,
+  }
+
+  private unreachable(error: unknown): CliError {
+    return new CliError(
+      'WATARI_UNREACHABLE',
+      `Nothing answers at ${this.options.url}. Start it with "watari up", or set WATARI_URL and WATARI_TOKEN.`,
+      EXIT.unreachable,
+      String((error as Error).cause ?? error),
     );
   }
+}
+
+async function refusalOf(response: Response): Promise<CliError> {
+  const { status } = response;
+  const {
+    code = 'REQUEST_FAILED',
+    detail,
+    errors,
+  } = parse(await boundedText(response), status) as {
+    code?: string;
+    detail?: string;
+    errors?: { field: string; message: string }[];
+  };
+  const fields = (errors ?? []).slice(1).map(({ field, message }) => `\n  ${field}: ${message}`);
+  return new CliError(
+    code,
+    `${detail ?? `status ${status}`}${fields.join('')}`,
+    status === 503 ? EXIT.unreachable : status >= 500 ? EXIT.failed : EXIT.refused,
+  );
 }
 
 async function boundedText(response: Response): Promise<string> {

@@ -1,5 +1,7 @@
+import type { MoveStatus } from '@watari/host-agent-client';
 import type { ApiClient } from './api-client';
 import { CliError, EXIT } from './errors';
+import { describeMove, moveFraction } from './move-view';
 import { type Output, type Progress, bytesInWords, table } from './output';
 
 export interface WorkView {
@@ -37,8 +39,11 @@ export interface JournalView {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-const OVER = new Set(['completed', 'rolled-back', 'stalled']);
-const POLL_MS = 300;
+const OVER: ReadonlySet<string> = new Set(['completed', 'rolled-back', 'stalled']);
+/** In these the move itself is told of, ten times a second. */
+const MOVING: ReadonlySet<string> = new Set(['pre-copy', 'switch-over']);
+const CONVERSION_POLL_MS = 300;
+const CONVERTING: ReadonlySet<string> = new Set(['copy-disk', 'convert-guest']);
 
 /** Follows a migration to its end, showing each phase; resolves with where it ended. Aborting stops watching, not the migration. */
 export async function watchMigration(
@@ -48,47 +53,90 @@ export async function watchMigration(
   signal: AbortSignal,
 ): Promise<MigrationView> {
   const progress = output.progress();
+  const conversion = new ConversionProgress(api, migrationId, progress);
   let shown = '';
+  let last: MigrationView | undefined;
   try {
-    for (;;) {
-      signal.throwIfAborted();
-      const migration = await api.get<MigrationView>(`/migrations/${migrationId}`);
-      const step = `${migration.status} ${migration.phase ?? ''} ${migration.attempt}`;
+    for await (const { event, data } of api.events(`/migrations/${migrationId}/watch`, signal)) {
+      if (event === 'move') {
+        const move = JSON.parse(data) as MoveStatus;
+        const [gist = '', ...details] = describeMove(move);
+        progress.update(gist, moveFraction(move), details);
+        continue;
+      }
+      if (event !== 'migration') continue;
+      last = JSON.parse(data) as MigrationView;
+      const step = `${last.status} ${last.phase ?? ''} ${last.attempt}`;
       if (step !== shown) {
         if (shown) progress.end();
         shown = step;
-        const head = headOf(migration);
+        const head = headOf(last);
         if (head) output.note(head);
+        conversion.follow(last.status === 'running' && CONVERTING.has(last.phase ?? ''));
       }
-      if (OVER.has(migration.status)) return migration;
-      await showWork(api, migration, progress);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      if (!isMoving(last)) showWork(last.work, progress);
     }
   } finally {
+    conversion.follow(false);
     progress.end();
   }
+  signal.throwIfAborted();
+  if (last && OVER.has(last.status)) return last;
+  throw new CliError(
+    'WATCH_ENDED',
+    `Watari stopped telling about the migration; it is not over. Go on watching: watari watch ${migrationId}`,
+    EXIT.unreachable,
+  );
+}
+
+function isMoving({ assignment, phase }: MigrationView): boolean {
+  return assignment.kind === 'live' && MOVING.has(phase ?? '');
+}
+
+/** The conversion service knows how far it is: it is asked while one is under way. */
+class ConversionProgress {
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly api: ApiClient,
+    private readonly migrationId: string,
+    private readonly progress: Progress,
+  ) {}
+
+  follow(isConverting: boolean): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    if (isConverting) this.ask();
+  }
+
+  private ask(): void {
+    const timer = setTimeout(() => {
+      void this.api
+        .get<{ work: WorkView[] }>(`/conversions/${this.migrationId}`)
+        .then(
+          ({ work }) => {
+            if (this.timer === timer) showWork(work, this.progress);
+          },
+          // It has not heard of the migration yet, or is away for a moment; the migration itself goes on being told.
+          () => undefined,
+        )
+        .then(() => {
+          if (this.timer === timer) this.ask();
+        });
+    }, CONVERSION_POLL_MS);
+    this.timer = timer;
+  }
+}
+
+function showWork(work: readonly WorkView[], progress: Progress): void {
+  const running = work.filter(({ state }) => state === 'running').at(-1);
+  if (running) progress.update(running.progressText || running.kind, running.progressFraction ?? undefined);
 }
 
 function headOf({ status, phase, doneCount, itinerary, attempt }: MigrationView): string {
   if (status === 'running' && phase)
     return `[${doneCount + 1}/${itinerary.length}] ${phase}${attempt > 1 ? ` (attempt ${attempt})` : ''}`;
   return status === 'rolling-back' ? 'rolling back' : '';
-}
-
-async function showWork(api: ApiClient, migration: MigrationView, progress: Progress): Promise<void> {
-  const isConversion = migration.phase === 'copy-disk' || migration.phase === 'convert-guest';
-  // The conversion service knows how far it is; until it has heard of the migration there is nothing to show.
-  const work = isConversion
-    ? await api
-        .get<{ work: WorkView[] }>(`/conversions/${migration.migrationId}`)
-        .then((conversion) => conversion.work)
-        .catch((error: unknown) => {
-          if (error instanceof CliError && error.code === 'CONVERSION_UNKNOWN') return [];
-          throw error;
-        })
-    : migration.work;
-  const running = work.filter(({ state }) => state === 'running').at(-1);
-  if (running) progress.update(running.progressText || running.kind, running.progressFraction ?? undefined);
 }
 
 /** Throws when it did not complete, with why. */

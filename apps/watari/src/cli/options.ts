@@ -10,3 +10,11 @@ export const portOption = (text: string) => wholeNumber(text, 0, 65_535);
 export const memoryOption = (text: string) => wholeNumber(text, 64, 1_048_576);
 export const vcpusOption = (text: string) => wholeNumber(text, 1, 256);
 export const downtimeOption = (text: string) => wholeNumber(text, 1, 60_000);
+export const hoursOption = (text: string) => wholeNumber(text, 1, 8_760);
+
+/** Bytes: a number, or one with K, M, G or T for powers of 1024. */
+export function sizeOption(text: string): number {
+  const [, count = '', unit = ''] = /^(\d{1,9})([KMGT]?)$/i.exec(text) ?? [];
+  if (count === '') throw new InvalidArgumentError('must be a size such as 16G or 500M.');
+  return Number(count) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' ');
+}

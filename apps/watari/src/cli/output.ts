@@ -1,4 +1,4 @@
-import { SingleBar } from 'cli-progress';
+import { MultiBar, type SingleBar } from 'cli-progress';
 
 /** Where commands say things: for people, or as JSON for programs. Results go to stdout, all else to stderr. */
 export interface Output {
@@ -12,7 +12,8 @@ export interface Output {
 }
 
 export interface Progress {
-  update(text: string, fraction?: number): void;
+  /** `details` are lines below the bar; on a terminal alone. */
+  update(text: string, fraction?: number, details?: readonly string[]): void;
   /** Ends the bar; the text stays as a line. */
   end(text?: string): void;
 }
@@ -32,32 +33,51 @@ export function createOutput(isJson: boolean): Output {
 
 const silent: Progress = { update: () => undefined, end: () => undefined };
 const BAR_STEPS = 1000;
+const BAR_FORMAT = '  {bar} {percentage}%  {text}';
+const BAR_COLUMNS = 35;
+const DETAIL_FORMAT = '    {text}';
+const DETAIL_COLUMNS = 5;
 
+/** One bar, and a line below it for each detail. */
 class Bar implements Progress {
-  private readonly bar = new SingleBar({
-    format: '  {bar} {percentage}%  {text}',
-    barsize: 24,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    hideCursor: true,
-    clearOnComplete: true,
-    stream: process.stderr,
-    etaBuffer: 0,
-  });
-  private isShown = false;
+  private bars: MultiBar | undefined;
+  private readonly lines: SingleBar[] = [];
 
-  update(text: string, fraction = 0): void {
-    const shown = text.slice(0, 90);
-    if (!this.isShown) this.bar.start(BAR_STEPS, 0, { text: shown });
-    this.isShown = true;
-    this.bar.update(Math.round(Math.min(Math.max(fraction, 0), 1) * BAR_STEPS), { text: shown });
+  update(text: string, fraction = 0, details: readonly string[] = []): void {
+    this.bars ??= new MultiBar({
+      barsize: 24,
+      barCompleteChar: '█',
+      barIncompleteChar: '░',
+      hideCursor: true,
+      clearOnComplete: true,
+      stream: process.stderr,
+      etaBuffer: 0,
+      format: BAR_FORMAT,
+    });
+    const texts = [text, ...details].map((line, index) =>
+      fit(line, index === 0 ? BAR_COLUMNS : DETAIL_COLUMNS),
+    );
+    for (const surplus of this.lines.splice(texts.length)) this.bars.remove(surplus);
+    for (const [index, shown] of texts.entries()) {
+      const format = index === 0 ? BAR_FORMAT : DETAIL_FORMAT;
+      this.lines[index] ??= this.bars.create(BAR_STEPS, 0, { text: '' }, { format });
+      const steps = index === 0 ? Math.round(Math.min(Math.max(fraction, 0), 1) * BAR_STEPS) : 0;
+      this.lines[index].update(steps, { text: shown });
+    }
   }
 
   end(text?: string): void {
-    if (this.isShown) this.bar.stop();
-    this.isShown = false;
+    this.bars?.stop();
+    this.bars = undefined;
+    this.lines.length = 0;
     if (text) process.stderr.write(`${text}\n`);
   }
+}
+
+/** A line that wraps would be drawn over and over. */
+function fit(text: string, usedColumns: number): string {
+  const room = Math.max((process.stderr.columns || 120) - usedColumns, 20);
+  return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
 }
 
 /** Log files get a line when the words before the numbers change, and at most one in five seconds else. */

@@ -6,6 +6,7 @@ import { addConvert } from './commands/convert';
 import { addDeadLetters } from './commands/dead-letters';
 import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
+import { addHistories } from './commands/histories';
 import { addInspect } from './commands/inspect';
 import { addInventory } from './commands/inventory';
 import { addMigrations } from './commands/migrate';
@@ -48,6 +49,7 @@ export function createProgram(signal: AbortSignal): Command {
   addInventory(program, signal);
   addAssess(program, signal);
   addMigrations(program, signal);
+  addHistories(program, signal);
   addDeadLetters(program, signal);
   addInspect(program, signal);
   addConvert(program, signal);

@@ -40,6 +40,7 @@ export class FakeAgents {
   private readonly servers = new Map<string, { server: Server; url: string }>();
   private readonly guests = new Map<string, Map<string, Guest>>();
   private readonly moves = new Map<string, MoveStatus & { from: string; to: string }>();
+  private readonly histories = new Map<string, Set<string>>();
   private marker: string | undefined;
 
   constructor(private readonly authority: CertificateAuthority) {}
@@ -85,7 +86,8 @@ export class FakeAgents {
     response.writeHead(status, {
       'content-type': status < 400 ? 'application/json' : 'application/problem+json',
     });
-    response.end(JSON.stringify(body));
+    // A watch is lines; one is enough here.
+    response.end(`${JSON.stringify(body)}\n`);
   }
 
   private answer(host: string, method: string, path: string, body: unknown): Reply {
@@ -94,6 +96,7 @@ export class FakeAgents {
       this.asked.push(`${host} ${method} ${kind}${verb ? ` ${verb}` : ''}`);
     if (kind === 'health') return { body: this.health(host) };
     if (kind === 'guests') return this.answerGuest(host, method, id, verb, body);
+    if (kind === 'histories') return this.answerHistory(host, method, id);
     if (kind === 'storage-checks') return this.answerStorage(host, body as StorageCheckRequest);
     if (kind === 'moves')
       return method === 'POST' && !id ? this.startMove(host, body as MoveRequest) : this.answerMove(id, verb);
@@ -141,6 +144,21 @@ export class FakeAgents {
     };
   }
 
+  private answerHistory(host: string, method: string, guestId: string): Reply {
+    const kept = this.histories.get(host) ?? new Set();
+    if (method === 'DELETE') kept.delete(guestId);
+    return {
+      body: [...kept].map((id) => ({
+        guestId: id,
+        historyId: 'f00d',
+        savedAt: '2026-01-01T00:00:00.000Z',
+        bytes: 5_000,
+        heldPages: 2,
+        zeroPages: 1,
+      })),
+    };
+  }
+
   private startMove(from: string, { moveId, guestId, target }: MoveRequest): Reply {
     const to = [...this.servers].find(([, { url }]) => url === target.apiUrl)?.[0] ?? '';
     const known = this.moves.get(moveId);
@@ -176,6 +194,8 @@ export class FakeAgents {
         guest.state = 'moved-away';
       }
       Object.assign(move, { state: 'completed', downtimeMs: 42, forwards: [] });
+      for (const host of [move.from, move.to])
+        this.histories.set(host, (this.histories.get(host) ?? new Set()).add(move.guestId));
     } else if (verb === 'cancel') {
       if (move.state === 'completed') return refusal(409, 'MOVE_PAST_RETURN');
       if (move.state !== 'failed') Object.assign(move, { state: 'cancelled', reason: 'Cancelled.' });

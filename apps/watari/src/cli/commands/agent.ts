@@ -5,7 +5,7 @@ import { createLogger } from '@watari/service-kit';
 import type { Command } from 'commander';
 import { type DataFolder, openDataFolder } from '../../embedded/data-folder';
 import { contextOf, untilAborted } from '../context';
-import { portOption } from '../options';
+import { hoursOption, portOption, sizeOption } from '../options';
 
 interface Options {
   readonly id: string;
@@ -13,6 +13,8 @@ interface Options {
   readonly port: number;
   readonly register: boolean;
   readonly stopGuests?: boolean;
+  readonly historyBytes?: number;
+  readonly historyHours?: number;
 }
 
 export function addAgent(program: Command, signal: AbortSignal): void {
@@ -24,6 +26,12 @@ export function addAgent(program: Command, signal: AbortSignal): void {
     .option('--port <port>', 'port of its API; 0 takes a free one', portOption, 0)
     .option('--no-register', 'do not tell the running Watari about it')
     .option('--stop-guests', 'power its guests off when it stops; else they run on and are found again')
+    .option(
+      '--history-bytes <size>',
+      'disk space for what moved guests leave, as 16G; 0 keeps nothing (default 16G)',
+      sizeOption,
+    )
+    .option('--history-hours <hours>', 'how long that is kept (default 24)', hoursOption)
     .addHelpText(
       'after',
       "\nUses the certificate authority of the data folder, so it runs where Watari's data are.",
@@ -42,6 +50,10 @@ export function addAgent(program: Command, signal: AbortSignal): void {
         apiPort: port || ports.apiPort,
         dataPort: ports.dataPort,
         tls,
+        history: {
+          ...(options.historyBytes !== undefined && { bytesMax: options.historyBytes }),
+          ...(options.historyHours !== undefined && { expiresAfterMs: options.historyHours * 3_600_000 }),
+        },
         logger: createLogger({ file: folder.inside('log', `agent-${id}.log`) }),
       });
       try {
