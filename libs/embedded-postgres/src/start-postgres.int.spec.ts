@@ -225,7 +225,7 @@ async function hold(
     [
       '--conditions=@watari/source',
       '--require',
-      join(__dirname, '../testing/run-typescript.cjs'),
+      join(__dirname, '../../../tools/workspace/run-typescript.cjs'),
       join(__dirname, '../testing/hold-server.ts'),
       dataDir,
     ],

@@ -19,7 +19,7 @@ import { type Sample, paced, percentile, tableOf } from './measure';
  * Both buses and their peers in turn, round after round in one run, so that a machine that grows slow grows slow
  * for all of them:
  *
- *   node --conditions=@watari/source --require ./libs/embedded-postgres/testing/run-typescript.cjs \
+ *   node --conditions=@watari/source --require ./tools/workspace/run-typescript.cjs \
  *     libs/event-bus/bench/bench.ts --rounds 5 --out libs/event-bus/bench/event-bus.bench
  */
 const BATCH = 100;

@@ -64,7 +64,7 @@ export class TestAgents {
       [
         '--conditions=@watari/source',
         '--require',
-        join(__dirname, 'transpile.cjs'),
+        join(__dirname, '../../../../tools/workspace/run-typescript.cjs'),
         join(__dirname, '../main.ts'),
         ...[
           '--agent-id',

@@ -7,7 +7,7 @@ const ROOT = join(__dirname, '../../../..');
 const COMMAND = [
   '--conditions=@watari/source',
   '--require',
-  join(ROOT, 'libs/embedded-postgres/testing/run-typescript.cjs'),
+  join(ROOT, 'tools/workspace/run-typescript.cjs'),
   join(ROOT, 'tools/kafka/src/main.ts'),
 ];
 

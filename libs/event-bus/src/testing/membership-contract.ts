@@ -17,7 +17,7 @@ import {
   until,
 } from './test-service';
 
-const TYPESCRIPT = join(__dirname, '../../../embedded-postgres/testing/run-typescript.cjs');
+const TYPESCRIPT = join(__dirname, '../../../../tools/workspace/run-typescript.cjs');
 const CHILD = join(__dirname, 'consume-until-killed.ts');
 
 /** Members come, go and die, and so does the broker: no event is lost, none applied twice. */
