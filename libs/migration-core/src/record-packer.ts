@@ -26,6 +26,9 @@ export interface RecordPackerOptions {
   readonly nowMs?: () => number;
 }
 
+/** The time that less takes says more of the queue than of the compression. */
+const TELLING_BYTES_MIN = 64 * 1024;
+
 interface Waiting {
   readonly record: StreamRecord;
   payload: Uint8Array | null;
@@ -110,10 +113,11 @@ export class RecordPacker {
     const { level } = plan;
     const beganMs = nowMs();
     waiting.payload = await packSections(sections, level === 'stored' ? null : { codec: this.#codec, level });
-    if (level === 'stored') return;
+    const rawBytes = bytesOf(waiting.record);
+    if (level === 'stored' || rawBytes < TELLING_BYTES_MIN) return;
     this.#chooser = observeBatch(this.#chooser, {
       level,
-      rawBytes: bytesOf(waiting.record),
+      rawBytes,
       packedBytes: waiting.payload.length,
       compressMs: nowMs() - beganMs,
     });

@@ -143,6 +143,7 @@ export class SourceMove {
       if (event !== 'STOP') return;
       this.#stopMs = timestampMs(at);
       this.#stoppedAtMs = performance.now();
+      this.#stream?.hurry();
     };
     const onEnd = (): void =>
       this.#abort.abort(new AgentError('GUEST_ENDED', 'The guest ended while it was being moved.'));

@@ -42,7 +42,8 @@ const IN_FLIGHT_STREAM_BYTES_MAX = 64 * 1024 * 1024;
 const WAITING_BYTES_MAX = 2 * 1024 * 1024;
 /** A read of less than this means that QEMU has nothing more at hand. */
 const FULL_READ_BYTES = 64 * 1024;
-const QUIET_MS = 5;
+/** What came waits so long for more: a fuller batch compresses better, and faster. */
+const BATCH_MS = 5;
 const CLOSED = 'QEMU closed it';
 
 /**
@@ -67,7 +68,9 @@ export class SourceStream {
   #server: Server | null = null;
   #connection: Socket | null = null;
   #isFlushDue = false;
-  #quiet: NodeJS.Timeout | undefined;
+  #isHurried = false;
+  #flushedGuestBytes = 0;
+  #flushTimer: NodeJS.Timeout | undefined;
   #allowed: NodeJS.Timeout | undefined;
   #isReturnPathOver = false;
   /** QEMU has said all; what it said may still be being compressed. */
@@ -127,6 +130,12 @@ export class SourceStream {
     const was = this.#wasHeldBackByOperator;
     this.#wasHeldBackByOperator = false;
     return was;
+  }
+
+  /** The guest stands still: what comes goes on at once, in however small batches. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#flushNext();
   }
 
   /** How much may be on its way, in time of a link of that speed. */
@@ -197,7 +206,7 @@ export class SourceStream {
   close(): void {
     this.#server?.close();
     this.#connection?.destroy();
-    clearTimeout(this.#quiet);
+    clearTimeout(this.#flushTimer);
     clearTimeout(this.#allowed);
     this.#settle?.reject(new AgentError('STREAM_CLOSED', 'The stream was given up.'));
     this.#settle = null;
@@ -225,27 +234,39 @@ export class SourceStream {
 
   #push(chunk: Buffer): void {
     this.#encoder.push(chunk);
-    clearTimeout(this.#quiet);
-    // Once more after a silence: a record that QEMU wrote by halves is held back until then.
-    this.#quiet = setTimeout(() => this.#flush(), QUIET_MS);
-    if (chunk.length < FULL_READ_BYTES && !this.#isFlushDue) {
-      this.#isFlushDue = true;
-      setImmediate(() => {
-        this.#isFlushDue = false;
-        this.#flush();
-      });
-    }
+    if (this.#isHurried && chunk.length < FULL_READ_BYTES) this.#flushNext();
+    this.#flushTimer ??= setTimeout(() => this.#flushInTime(), BATCH_MS);
     this.pump();
   }
 
-  #flush(): void {
-    if (this.#settle && !this.#isOver) this.#encoder.flush();
+  #flushNext(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    setImmediate(() => {
+      this.#isFlushDue = false;
+      this.#flush();
+    });
+  }
+
+  /** And once more when nothing came in between: a record that QEMU wrote by halves is held back until then. */
+  #flushInTime(): void {
+    this.#flushTimer = this.#flush() ? setTimeout(() => this.#flushInTime(), BATCH_MS) : undefined;
+  }
+
+  /** False when nothing had come since it was last called. */
+  #flush(): boolean {
+    const { guestBytes } = this.counters;
+    if (!this.#settle || this.#isOver) return false;
+    this.#encoder.flush();
+    const isNew = guestBytes !== this.#flushedGuestBytes;
+    this.#flushedGuestBytes = guestBytes;
+    return isNew;
   }
 
   #finish(): void {
     if (!this.#settle || this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#quiet);
+    clearTimeout(this.#flushTimer);
     const summary = this.#encoder.end();
     void this.#packer.drained().then(() => {
       this.#settle?.resolve(summary);
