@@ -14,6 +14,7 @@ import { AgentMetrics } from './metrics/agent-metrics';
 import { Histories, HISTORY_DEFAULTS, type HistorySettings } from './moves/histories';
 import { createDataServer } from './moves/link-security';
 import { Moves } from './moves/moves';
+import type { LinkSettings } from './moves/source-move';
 import { Traces } from './moves/traces';
 import { examinePlatform } from './qemu/platform';
 import { StateFolders } from './state/folders';
@@ -38,8 +39,12 @@ export interface HostAgentOptions {
   readonly accelerator?: 'kvm' | 'tcg';
   /** What guests that moved leave here, so that they come back cheaply. */
   readonly history?: Partial<HistorySettings>;
+  /** Connections of a move's link, and how long they may all be gone before the move is given up. */
+  readonly link?: Partial<LinkSettings>;
   readonly logger?: Logger;
 }
+
+export const LINK_DEFAULTS: LinkSettings = { streams: 2, lossLimitMs: 60_000 };
 
 export interface HostAgent {
   readonly agentId: string;
@@ -77,6 +82,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       folders,
       histories,
       traces,
+      link: { ...LINK_DEFAULTS, ...options.link },
       onEnded: (status) => metrics.moveEnded(status),
       tls,
       bootId,

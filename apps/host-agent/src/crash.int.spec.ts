@@ -15,7 +15,8 @@ describe('a move whose agents or link fail', () => {
   let link: SlowLink;
 
   beforeEach(async () => {
-    agents = await TestAgents.open();
+    // Nobody waits long for what will not come back.
+    agents = await TestAgents.open(['--link-loss-seconds', '2']);
     [a, b] = await Promise.all([agents.start('a'), agents.start('b')]);
     link = await SlowLink.open(b.dataAddress);
   });
@@ -79,9 +80,9 @@ describe('a move whose agents or link fail', () => {
     expect((await counterPast(a.client, guestId, ticks + 100)).badPages).toBe(0);
   });
 
-  it('leaves the guest on the source when the link is cut', async () => {
+  it('leaves the guest on the source when the link is cut for longer than is waited', async () => {
     const { guestId, moveId, ticks } = await readyMove();
-    link.cut();
+    link.block();
     await until(() => hasDiscarded(b, guestId, moveId), 'b to discard the guest');
     // The two ends notice each for itself.
     await until(async () => (await a.client.getMove(moveId)).state === 'failed', 'a to give the move up');

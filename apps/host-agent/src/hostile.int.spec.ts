@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:https';
 import { connect as connectPlain } from 'node:net';
@@ -11,6 +12,7 @@ import {
   FRAME_TYPE,
   frameOf,
   FrameWriter,
+  LinkSession,
   RecordPacker,
   StreamEncoder,
 } from '@watari/migration-core';
@@ -54,6 +56,13 @@ describe('a host agent among strangers', () => {
     await once(socket, 'secureConnect');
     // What the server's refusal looks like from here; the tests look at the end of the connection.
     socket.on('error', () => undefined);
+    return socket;
+  }
+
+  /** A connection that has begun as links do. */
+  async function dialLink(sessionId = randomBytes(16).toString('hex'), epoch = 1): Promise<TLSSocket> {
+    const socket = await dial(peer);
+    socket.write(new LinkSession(() => undefined, { sessionId }).hello(epoch));
     return socket;
   }
 
@@ -121,7 +130,7 @@ describe('a host agent among strangers', () => {
     garbage.write(Buffer.alloc(4_096, 0xa5));
     expect(await closed(garbage)).not.toContain('ready');
 
-    const huge = await dial(peer);
+    const huge = await dialLink();
     const frame = Buffer.from(new FrameWriter(1).frame(FRAME_TYPE.data, new Uint8Array(8)));
     frame.writeUInt32BE(0xffff_fff0, 36);
     frame.writeUInt32BE(crc32c(frame.subarray(0, 44)), 44);
@@ -212,13 +221,85 @@ describe('a host agent among strangers', () => {
       'DISK_MISSING',
     ],
   ])('refuses %s, and says so', async (_what, frame, code) => {
-    const socket = await dial(peer);
+    const socket = await dialLink();
+    socket.write(frame(new FrameWriter(1)));
+    expect(await closed(socket)).toContain(code);
+  });
+
+  it('drops a connection that does not begin as links do, without a word', async () => {
+    for (const bytes of [
+      control(new FrameWriter(1), announce()),
+      new FrameWriter(1).frame(FRAME_TYPE.hello, new Uint8Array(24)),
+      FrameWriter.unnumbered(FRAME_TYPE.hello, new Uint8Array(7), 1),
+    ]) {
+      const socket = await dial(peer);
+      socket.write(bytes);
+      expect(await closed(socket)).toBe('');
+    }
+  });
+
+  it('knows no link that it did not see begin, and takes no connection of it that is older than the last', async () => {
+    const sessionId = randomBytes(16).toString('hex');
+    const unknown = Buffer.alloc(16).toString('latin1');
+    expect(await closed(await dialLink(sessionId, 2))).toContain(unknown);
+    const first = await dialLink(sessionId, 1);
+    await once(first, 'data');
+    expect(await closed(await dialLink(sessionId, 1))).toContain(unknown);
+    const second = await dialLink(sessionId, 5);
+    await once(second, 'data');
+    expect(await closed(await dialLink(sessionId, 4))).toContain(unknown);
+    // And nobody else's connection.
+    const other = await agents.authority.issue({ role: 'agent', id: 'c' });
+    const stolen = await dial(other);
+    stolen.write(new LinkSession(() => undefined, { sessionId }).hello(6));
+    expect(await closed(stolen)).toContain(unknown);
+  });
+
+  it.each([
+    [
+      'far ahead',
+      'LINK_WINDOW',
+      (writer: FrameWriter) => {
+        for (let frame = 0; frame < 70_000; frame += 1) writer.frame(FRAME_TYPE.data, new Uint8Array(0));
+        return writer.frame(FRAME_TYPE.data, new Uint8Array(8));
+      },
+    ],
+    [
+      'of another connection',
+      'FRAME_EPOCH',
+      () => new FrameWriter(9).frame(FRAME_TYPE.data, new Uint8Array(8)),
+    ],
+    [
+      'damaged on its way',
+      'FRAME_CHECKSUM',
+      (writer: FrameWriter) => {
+        const frame = writer.frame(FRAME_TYPE.data, new Uint8Array(8));
+        frame[frame.length - 1] = 1;
+        return frame;
+      },
+    ],
+    [
+      'of which the beginning is missing',
+      'FRAME_MAGIC',
+      (writer: FrameWriter) => writer.frame(FRAME_TYPE.data, new Uint8Array(8)).subarray(1),
+    ],
+    [
+      'that acknowledges what was never sent',
+      'LINK_ACKNOWLEDGE_INVALID',
+      () => {
+        const payload = Buffer.alloc(8);
+        payload.writeBigUInt64BE(99n);
+        return FrameWriter.unnumbered(FRAME_TYPE.acknowledge, payload, 1);
+      },
+    ],
+  ])('refuses a frame %s (%s)', async (_what, code, frame) => {
+    const socket = await dialLink();
     socket.write(frame(new FrameWriter(1)));
     expect(await closed(socket)).toContain(code);
   });
 
   it('discards a guest whose stream is no migration stream', async () => {
-    const socket = await dial(peer);
+    const socket = await dialLink();
     const writer = new FrameWriter(1);
     const health = await b.client.health();
     const machineType = `pc-i440fx-${health.qemuVersion.split('.').slice(0, 2).join('.')}`;

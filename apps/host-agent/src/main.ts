@@ -7,7 +7,7 @@ import { createHostTools } from '@watari/host-tools';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 
-import { AGENT_VERSION, startHostAgent } from './agent';
+import { AGENT_VERSION, LINK_DEFAULTS, startHostAgent } from './agent';
 import { AgentError, describeError } from './errors';
 import { HISTORY_DEFAULTS } from './moves/histories';
 
@@ -25,6 +25,8 @@ interface CliOptions {
   logLevel: string;
   historyBytes: number;
   historyHours: number;
+  linkStreams: number;
+  linkLossSeconds: number;
   stopGuests: boolean;
 }
 
@@ -90,6 +92,18 @@ const program = new Command('watari-host-agent')
       .default(HISTORY_DEFAULTS.expiresAfterMs / HOUR_MS)
       .argParser(parseCount),
   )
+  .addOption(
+    new Option('--link-streams <count>', 'connections that a move from here is spread over, 1 to 16')
+      .env('WATARI_AGENT_LINK_STREAMS')
+      .default(LINK_DEFAULTS.streams)
+      .argParser((text) => parseWithin(text, 1, 16)),
+  )
+  .addOption(
+    new Option('--link-loss-seconds <seconds>', 'how long they may all be gone before a move is given up')
+      .env('WATARI_AGENT_LINK_LOSS_SECONDS')
+      .default(LINK_DEFAULTS.lossLimitMs / 1_000)
+      .argParser((text) => parseWithin(text, 1, 3_600)),
+  )
   .option('--stop-guests', 'power guests off when the agent ends; without it they run on', false)
   .action(run);
 
@@ -111,6 +125,7 @@ async function run(options: CliOptions): Promise<void> {
     dataPort: options.dataPort,
     ...(options.accelerator !== undefined && { accelerator: options.accelerator }),
     history: { bytesMax: options.historyBytes, expiresAfterMs: options.historyHours * HOUR_MS },
+    link: { streams: options.linkStreams, lossLimitMs: options.linkLossSeconds * 1_000 },
     tools: createHostTools(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }),
     logger,
   });
@@ -152,6 +167,12 @@ function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   if (port >= 0 && port <= 65_535) return port;
   throw new InvalidArgumentError('Write a port from 0 to 65535.');
+}
+
+function parseWithin(text: string, min: number, max: number): number {
+  const value = /^\d{1,6}$/.test(text) ? Number(text) : -1;
+  if (value >= min && value <= max) return value;
+  throw new InvalidArgumentError(`Write a whole number from ${min} to ${max}.`);
 }
 
 function parseCount(text: string): number {

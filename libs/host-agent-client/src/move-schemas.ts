@@ -92,6 +92,10 @@ export const MoveStatusSchema = z.object({
   deltaPages: CountSchema.optional(),
   /** Pages that the target held elsewhere in the guest's memory. */
   copiedPages: CountSchema.optional(),
+  /** Connections to the target that were lost, and made again. */
+  lostConnections: CountSchema.optional(),
+  /** Bytes of frames that were sent again after a connection was lost. */
+  resentBytes: CountSchema.optional(),
   totalMs: CountSchema,
   /** Bytes of memory that the target still lacks, by QEMU's last count. */
   remainingBytes: CountSchema.optional(),

@@ -15,8 +15,8 @@ import { PageWireError } from './errors';
  *   20 epoch               4
  *
  * Flags 0x80-0x10 change the meaning: whoever does not know one refuses the frame. 0x08-0x01 may be ignored.
- * One link carries frames in sequence from 1; a gap or a repeat is an error. TLS protects against attackers, the
- * sums against ourselves.
+ * One link carries frames in sequence from 1. Over one connection a gap or a repeat is an error; over several, the
+ * link puts them in order. TLS protects against attackers, the sums against ourselves.
  */
 const MAGIC = 0x57545046;
 export const FRAME_VERSION = 1;
@@ -36,8 +36,17 @@ export const FRAME_TYPE = {
   applied: 5,
   /** The guest's memory, and what both ends begin with. */
   layout: 6,
+  /** The first on a connection; not numbered. */
+  hello: 7,
+  /** Frames that have come; not numbered. */
+  acknowledge: 8,
+  /** The last of a link. */
+  bye: 9,
 } as const;
 export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
+
+/** What belongs to a connection and not to the link: these have sequence 0. */
+const UNNUMBERED: ReadonlySet<number> = new Set([FRAME_TYPE.hello, FRAME_TYPE.acknowledge]);
 
 /** What a frame may claim before a byte is set aside for it. */
 export const FRAME_PAYLOAD_BYTES_MAX = 1024 * 1024;
@@ -83,22 +92,14 @@ export class FrameWriter {
         `A frame of ${payload.length} bytes for ${logicalBytes} is longer than readers accept.`,
       );
     this.#sequence += 1;
-    const header = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
-    header.setUint32(0, MAGIC);
-    header.setUint8(4, FRAME_VERSION);
-    header.setUint8(5, FRAME_HEADER_BYTES);
-    header.setUint8(6, type);
-    header.setUint8(7, 0);
-    header.setUint32(8, 0);
-    header.setBigUint64(12, BigInt(this.#sequence));
-    header.setUint32(20, this.epoch);
-    header.setUint32(24, more.baseGeneration ?? 0);
-    header.setUint32(28, more.pageCount ?? 0);
-    header.setUint32(32, logicalBytes);
-    header.setUint32(36, payload.length);
-    header.setUint32(40, crc32c(payload));
-    header.setUint32(44, crc32c(frame.subarray(0, 44)));
-    return frame;
+    return writeHeader(frame, type, this.#sequence, this.epoch, more);
+  }
+
+  /** A frame that belongs to a connection and not to the link's sequence. */
+  static unnumbered(type: FrameType, payload: Uint8Array, epoch: number): Uint8Array {
+    const frame = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
+    frame.set(payload, FRAME_HEADER_BYTES);
+    return writeHeader(frame, type, 0, epoch, {});
   }
 
   /** A frame around a copy of the payload. */
@@ -109,7 +110,41 @@ export class FrameWriter {
   }
 }
 
+function writeHeader(
+  frame: Uint8Array,
+  type: FrameType,
+  sequence: number,
+  epoch: number,
+  more: FrameDetails,
+): Uint8Array {
+  const payload = frame.subarray(FRAME_HEADER_BYTES);
+  const header = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
+  header.setUint32(0, MAGIC);
+  header.setUint8(4, FRAME_VERSION);
+  header.setUint8(5, FRAME_HEADER_BYTES);
+  header.setUint8(6, type);
+  header.setUint8(7, 0);
+  header.setUint32(8, 0);
+  header.setBigUint64(12, BigInt(sequence));
+  header.setUint32(24, more.baseGeneration ?? 0);
+  header.setUint32(28, more.pageCount ?? 0);
+  header.setUint32(32, more.logicalBytes ?? 0);
+  header.setUint32(36, payload.length);
+  header.setUint32(40, crc32c(payload));
+  return stampEpoch(frame, epoch);
+}
+
+/** Sends a frame by another connection: changes its epoch, in place. */
+export function stampEpoch(frame: Uint8Array, epoch: number): Uint8Array {
+  const header = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
+  header.setUint32(20, epoch);
+  header.setUint32(44, crc32c(frame.subarray(0, 44)));
+  return frame;
+}
+
 export interface FrameReaderOptions {
+  /** Frames of one connection among several: in any sequence, which the link sees to, with unnumbered ones between. */
+  readonly isOneOfSeveral?: boolean;
   /** The epoch that both sides agreed on. Without it the first frame sets it. */
   readonly epoch?: number;
 }
@@ -125,6 +160,7 @@ export class FrameReader {
   #payloadBytes = 0;
   #sequence = 0;
   #epoch: number;
+  readonly #isOneOfSeveral: boolean;
   #isPaused = false;
   #isReading = false;
   #held: Uint8Array | null = null;
@@ -136,6 +172,7 @@ export class FrameReader {
     options: FrameReaderOptions = {},
   ) {
     this.#epoch = options.epoch ?? -1;
+    this.#isOneOfSeveral = options.isOneOfSeveral ?? false;
   }
 
   get isPaused(): boolean {
@@ -242,25 +279,33 @@ export class FrameReader {
         'FRAME_EPOCH',
         `A frame of epoch ${epoch} came in epoch ${this.#epoch}: it belongs to another connection of this move.`,
       );
-    if (header.getBigUint64(12) !== BigInt(this.#sequence + 1))
-      throw new PageWireError(
-        'FRAME_SEQUENCE',
-        `Frame ${header.getBigUint64(12)} came where ${this.#sequence + 1} was due.`,
-      );
+    this.#checkSequence(header.getUint8(6), header.getBigUint64(12));
     this.#epoch = epoch;
     return payloadBytes;
+  }
+
+  #checkSequence(type: number, sequence: bigint): void {
+    const due = BigInt(this.#sequence + 1);
+    const isUnnumbered = UNNUMBERED.has(type);
+    const isSound = this.#isOneOfSeveral
+      ? isUnnumbered
+        ? sequence === 0n
+        : sequence >= 1n && sequence <= BigInt(Number.MAX_SAFE_INTEGER)
+      : sequence === due && !isUnnumbered;
+    if (!isSound) throw new PageWireError('FRAME_SEQUENCE', `Frame ${sequence} came where ${due} was due.`);
   }
 
   #finish(payload: Uint8Array): void {
     const header = new DataView(this.#header.buffer);
     if (header.getUint32(40) !== crc32c(payload))
       throw new PageWireError('FRAME_CHECKSUM', 'The payload of a frame was damaged on its way.');
-    this.#sequence += 1;
+    const sequence = Number(header.getBigUint64(12));
+    if (sequence > 0) this.#sequence = sequence;
     this.#payload = null;
     this.#headerBytes = 0;
     this.onFrame({
       type: header.getUint8(6) as FrameType,
-      sequence: this.#sequence,
+      sequence,
       epoch: this.#epoch,
       baseGeneration: header.getUint32(24),
       pageCount: header.getUint32(28),
@@ -271,5 +316,5 @@ export class FrameReader {
 }
 
 function isFrameType(type: number): type is FrameType {
-  return type >= FRAME_TYPE.control && type <= FRAME_TYPE.layout;
+  return type >= FRAME_TYPE.control && type <= FRAME_TYPE.bye;
 }

@@ -16,6 +16,7 @@ export {
   FrameWriter,
 } from './frame';
 export * from './history';
+export * from './link';
 export * from './planner';
 export { PAGE_BYTES, type StreamVisitor } from './qemu-stream';
 export type { RamBlock } from './ram-blocks';

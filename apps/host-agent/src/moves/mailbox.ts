@@ -16,7 +16,11 @@ export class Mailbox<Message extends { kind: string }> {
   static race<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason as Error);
-      if (signal.aborted) return onAbort();
+      if (signal.aborted) {
+        // Nobody waits for it any more; that it fails too is no news, and must not end the process.
+        promise.catch(() => undefined);
+        return onAbort();
+      }
       signal.addEventListener('abort', onAbort, { once: true });
       promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
     });

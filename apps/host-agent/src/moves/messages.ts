@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { GuestRecordSchema } from '../guests/guest-record';
 
 /** Raised when either side would misread the other. */
-export const MOVE_PROTOCOL_VERSION = 2;
+export const MOVE_PROTOCOL_VERSION = 3;
 
 /** A control frame is held whole before it is read. */
 const TEXT_MAX = 4_000;

@@ -16,13 +16,16 @@ import type { Guest } from '../guests/guest';
 import type { Guests } from '../guests/guests';
 import type { QemuPlatform } from '../qemu/platform';
 import type { StateFolders } from '../state/folders';
+import type { DataLink } from './data-link';
 import { MoveStore } from './move-store';
 import type { SourceRecord } from './move-record';
 import { standingOf, stepAfterRestart } from './ownership';
 import { settleWithSource, settleWithTarget } from './settle';
 import { Settlement } from './settlement';
 import type { Histories } from './histories';
-import { SourceMove } from './source-move';
+import { LinkAcceptor } from './link-acceptor';
+import { type SourceMessage, SourceMessageSchema, type TargetMessage } from './messages';
+import { type LinkSettings, SourceMove } from './source-move';
 import { FixedCost } from './steering';
 import { takeBack } from './take-back';
 import { TargetMove } from './target-move';
@@ -35,6 +38,7 @@ export interface MovesSurroundings {
   readonly folders: StateFolders;
   readonly histories: Histories;
   readonly traces: Traces;
+  readonly link: LinkSettings;
   /** A move from here is over, whatever became of it. */
   readonly onEnded: (status: MoveStatus) => void;
   readonly tls: TlsMaterial;
@@ -56,11 +60,18 @@ export class Moves {
   /** Moves from here that are under way, by moveId. */
   readonly #running = new Map<string, Running>();
   readonly #incoming = new Set<TargetMove>();
+  readonly #acceptor: LinkAcceptor<SourceMessage, TargetMessage>;
   readonly #fixedCost = new FixedCost();
 
   constructor(private readonly around: MovesSurroundings) {
     this.#store = new MoveStore(around.folders, around.logger);
     this.#settlement = new Settlement(around.tls, around.logger);
+    this.#acceptor = new LinkAcceptor({
+      schema: SourceMessageSchema,
+      lossLimitMs: around.link.lossLimitMs,
+      logger: around.logger,
+      onLink: (link, agentId) => this.#receive(link, agentId),
+    });
   }
 
   /** Reads what is known of former moves, before any question about them is answered. */
@@ -118,6 +129,7 @@ export class Moves {
       fixedCost: this.#fixedCost,
       histories: this.around.histories,
       traces: this.around.traces,
+      link: this.around.link,
       outSocket: this.around.folders.socket(guest.guestId, 'out'),
       logger: this.around.logger.child({ moveId: request.moveId, guestId: request.guestId }),
       save: (more) => this.#store.put({ role: 'source', request, status: move.status(), ...more }),
@@ -216,7 +228,11 @@ export class Moves {
 
   /** A connection of another agent on the data address. */
   accept(socket: TLSSocket, agentId: string): void {
-    const move = new TargetMove(socket, agentId, {
+    this.#acceptor.accept(socket, agentId);
+  }
+
+  #receive(link: DataLink<SourceMessage, TargetMessage>, agentId: string): void {
+    const move = new TargetMove(link, agentId, {
       guests: this.around.guests,
       platform: this.around.platform,
       bootId: this.around.bootId,
@@ -227,7 +243,7 @@ export class Moves {
       askSource: (guest) => this.#askSource(guest),
     });
     this.#incoming.add(move);
-    socket.once('close', () => this.#incoming.delete(move));
+    link.events.once('closed', () => this.#incoming.delete(move));
   }
 
   /** Before a guest is deleted: ends its move. Throws GUEST_MOVING when that is past its return. */

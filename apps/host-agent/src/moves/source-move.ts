@@ -8,8 +8,9 @@ import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
 import { type QmpEvent, timestampMs } from '../qmp/qmp-client';
 import { type ClockOffset, measureClock } from './clock-offset';
-import { DataLink } from './data-link';
+import type { DataLink } from './data-link';
 import { downtime } from './downtime';
+import { openLink } from './link-dialler';
 import { connectToAgent } from './link-security';
 import {
   CONSOLE_BYTES_MAX,
@@ -31,13 +32,19 @@ import type { Traces } from './traces';
 
 /** Ten times a second: a pause of 50 ms is not found by looking four times. */
 const POLL_MS = 100;
-const PING_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 15_000;
 /** The target builds a machine; under emulation on a busy host that takes its time. */
 const READY_TIMEOUT_MS = 90_000;
 /** From the end of the stream to the target's word that all of it is loaded. */
 const RECEIVED_TIMEOUT_MS = 60_000;
 const RUNNING_TIMEOUT_MS = 30_000;
+/** While the guest stands still nobody waits long for a link: it goes on where it was. */
+const LINK_LOSS_MS_PAUSED = 5_000;
+
+export interface LinkSettings {
+  readonly streams: number;
+  readonly lossLimitMs: number;
+}
 
 export interface SourceMoveSurroundings {
   readonly tls: TlsMaterial;
@@ -49,6 +56,8 @@ export interface SourceMoveSurroundings {
   readonly fixedCost: FixedCost;
   readonly histories: Histories;
   readonly traces: Traces;
+  /** Connections to the target, and how long they may all be gone. */
+  readonly link: LinkSettings;
   /** Keeps the status, and this, over restarts. */
   readonly save: (more: { clock: ClockOffset }) => Promise<void>;
 }
@@ -111,6 +120,8 @@ export class SourceMove {
       deltaPages: counters?.deltaPages ?? 0,
       copiedPages: counters?.copiedPages ?? 0,
       rawPages: counters?.rawPages ?? 0,
+      lostConnections: this.#link?.lostConnections ?? 0,
+      resentBytes: this.#link?.resentBytes ?? 0,
       downtimeLimitMs: this.request.downtimeLimitMs,
       totalMs: Math.round((this.#endedMs ?? performance.now()) - this.#beganMs),
       ...this.#figures,
@@ -144,11 +155,11 @@ export class SourceMove {
       this.#stopMs = timestampMs(at);
       this.#stoppedAtMs = performance.now();
       this.#stream?.hurry();
+      this.#link?.limitLoss(Math.min(LINK_LOSS_MS_PAUSED, this.around.link.lossLimitMs));
     };
     const onEnd = (): void =>
       this.#abort.abort(new AgentError('GUEST_ENDED', 'The guest ended while it was being moved.'));
     this.guest.events.on('event', onEvent).on('end', onEnd);
-    const pings = setInterval(() => this.#link?.tell({ kind: 'ping', id: 0 }), PING_MS);
     try {
       await this.#open();
       await this.#copy();
@@ -157,7 +168,6 @@ export class SourceMove {
     } catch (error) {
       return this.#isCommitted ? this.#leaveUncertain(error) : await this.#giveUp(error);
     } finally {
-      clearInterval(pings);
       this.guest.events.off('event', onEvent).off('end', onEnd);
       this.#stream?.close();
       this.#link?.end();
@@ -166,9 +176,19 @@ export class SourceMove {
 
   async #open(): Promise<void> {
     const { target } = this.request;
-    const { socket, agentId } = await connectToAgent(target.dataAddress, this.around.tls, target.agentId);
-    this.#peer = { agentId, apiUrl: target.apiUrl, dataAddress: target.dataAddress };
-    const link = new DataLink<TargetMessage, SourceMessage>(socket, TargetMessageSchema);
+    let { agentId } = target;
+    const link = await openLink<TargetMessage, SourceMessage>({
+      ...this.around.link,
+      schema: TargetMessageSchema,
+      logger: this.around.logger,
+      dial: async () => {
+        const connected = await connectToAgent(target.dataAddress, this.around.tls, agentId);
+        // Whoever answered first answers all along.
+        agentId = connected.agentId;
+        return connected.socket;
+      },
+    });
+    this.#peer = { agentId: agentId!, apiUrl: target.apiUrl, dataAddress: target.dataAddress };
     this.#link = link;
     link.events.on('message', (message) => this.#take(message));
     link.events.on('frame', (frame) => this.#takeFrame(frame));
@@ -240,6 +260,12 @@ export class SourceMove {
     const ram = await lookAtMigration(this.guest.machine);
     // Once the guest stands still, what is left runs by itself.
     if (!ram || this.#stopMs !== null) return;
+    if (!this.#link!.isConnected) {
+      // What is measured now says nothing of the link, and nothing of the guest either.
+      this.#figures.decision =
+        'The connection to the target was lost; the guest runs on, and the move when it is back.';
+      return;
+    }
     const stream = this.#stream!;
     const { counters, wireBytes } = stream;
     const decision = await this.#steering.look({
@@ -321,8 +347,6 @@ export class SourceMove {
   }
 
   #take(message: TargetMessage): void {
-    // The answers to what keeps a quiet link alive.
-    if (message.kind === 'pong' && message.id === 0) return;
     if (message.kind === 'return-path-ended') return this.#stream?.endReturnPath();
     if (message.kind === 'refused')
       return this.#abort.abort(

@@ -1,4 +1,3 @@
-import type { TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Frame, FRAME_TYPE } from '@watari/migration-core';
@@ -11,15 +10,9 @@ import type { QemuPlatform } from '../qemu/platform';
 import { formatTimestamp, timestampMs } from '../qmp/qmp-client';
 import { MigrationReply } from '../qmp/replies';
 import { wallClockMs } from './clock-offset';
-import { DataLink } from './data-link';
+import type { DataLink } from './data-link';
 import { type Histories, offerOf, share } from './histories';
-import {
-  MOVE_PROTOCOL_VERSION,
-  shorten,
-  type SourceMessage,
-  SourceMessageSchema,
-  type TargetMessage,
-} from './messages';
+import { MOVE_PROTOCOL_VERSION, shorten, type SourceMessage, type TargetMessage } from './messages';
 import { setCapabilities } from './migration-settings';
 import type { Peer } from './ownership';
 import { agreePageCopy, layoutPagesMax, offerPageCopy } from './page-copy';
@@ -31,6 +24,8 @@ const STREAM_FRAMES: ReadonlySet<number> = new Set([FRAME_TYPE.data, FRAME_TYPE.
 const ANNOUNCE_TIMEOUT_MS = 15_000;
 const LOADED_TIMEOUT_MS = 60_000;
 const LOADED_POLL_MS = 5;
+/** With the guest here and paused, the source is asked by other ways soon. */
+const LINK_LOSS_MS_RECEIVED = 5_000;
 
 export interface TargetMoveSurroundings {
   readonly guests: Guests;
@@ -46,41 +41,39 @@ export interface TargetMoveSurroundings {
 }
 
 /**
- * The target's half of one move: one connection from another agent. Everything before "received" ends, when it
+ * The target's half of one move, over a link from another agent. Everything before "received" ends, when it
  * fails, with the guest discarded: the source cannot have committed. After it, only the source's word counts.
  */
 export class TargetMove {
-  readonly #link: DataLink<SourceMessage, TargetMessage>;
   #guest: Guest | null = null;
   #stream: TargetStream | null = null;
   #state: 'connected' | 'building' | 'loading' | 'received' | 'over' = 'connected';
   #isStreamOver = false;
 
   constructor(
-    socket: TLSSocket,
+    private readonly link: DataLink<SourceMessage, TargetMessage>,
     private readonly sourceAgentId: string,
     private readonly around: TargetMoveSurroundings,
   ) {
-    this.#link = new DataLink<SourceMessage, TargetMessage>(socket, SourceMessageSchema);
-    this.#link.events.on('message', (message) => this.#take(message));
-    this.#link.events.on('frame', (frame) => this.#takeFrame(frame));
-    this.#link.events.on('broken', (error) => this.#failBy(error));
-    this.#link.events.on('closed', (error) => this.#onClosed(error));
+    this.link.events.on('message', (message) => this.#take(message));
+    this.link.events.on('frame', (frame) => this.#takeFrame(frame));
+    this.link.events.on('broken', (error) => this.#failBy(error));
+    this.link.events.on('closed', (error) => this.#onClosed(error));
     setTimeout(() => {
       if (this.#state === 'connected')
-        this.#link.abort(new AgentError('LINK_SILENT', 'The other agent announced no guest.'));
+        this.link.abort(new AgentError('LINK_SILENT', 'The other agent announced no guest.'));
     }, ANNOUNCE_TIMEOUT_MS).unref();
   }
 
   /** Cuts the link, as the end of the agent does. */
   close(): void {
-    this.#link.abort(new AgentError('AGENT_STOPPING', 'This agent stops.'));
+    this.link.abort(new AgentError('AGENT_STOPPING', 'This agent stops.'));
   }
 
   #take(message: SourceMessage): void {
     switch (message.kind) {
       case 'ping':
-        return this.#link.tell({
+        return this.link.tell({
           kind: 'pong',
           id: message.id,
           clockMs: wallClockMs(),
@@ -123,7 +116,7 @@ export class TargetMove {
     const guest = await this.around.guests.receive(spec, shape, { moveId, peer });
     this.#guest = guest;
     // The link may have been lost while the machine was being built.
-    if (this.#link.isClosed) return await this.#discard();
+    if (this.link.isClosed) return await this.#discard();
     const inSocket = this.around.inSocket(spec.guestId);
     await setCapabilities(guest.machine);
     await guest.machine.execute('migrate-incoming', { uri: `unix:${inSocket}` });
@@ -133,9 +126,9 @@ export class TargetMove {
       agreed.mirrorPagesMax === offered.mirrorPagesMax ? share(held, announce.pageCopy.history) : null;
     this.#stream = await TargetStream.open(
       inSocket,
-      this.#link,
+      this.link,
       {
-        onReturnPathEnd: () => this.#link.tell({ kind: 'return-path-ended' }),
+        onReturnPathEnd: () => this.link.tell({ kind: 'return-path-ended' }),
         onError: (error) => this.#failBy(error),
       },
       {
@@ -145,10 +138,10 @@ export class TargetMove {
       },
     );
     // Lost meanwhile: the guest is being discarded.
-    if (this.#link.isClosed) return this.#stream.close();
+    if (this.link.isClosed) return this.#stream.close();
     guest.events.once('end', () => this.#do(() => this.#qemuEnded()));
     this.#state = 'loading';
-    this.#link.tell({
+    this.link.tell({
       kind: 'ready',
       qemuVersion: this.around.platform.qemuVersion,
       pageCopy: { ...agreed, history: shared && offerOf(held) },
@@ -180,9 +173,10 @@ export class TargetMove {
     await this.#loaded(this.#guest);
     if (this.#state !== 'loading') return;
     this.#state = 'received';
+    this.link.limitLoss(LINK_LOSS_MS_RECEIVED);
     // Written while the source writes its own note; the commit waits for both.
     const noted = this.#guest.step({ type: 'stream-verified' });
-    this.#link.tell({ kind: 'received', streamSha256: summary.sha256 });
+    this.link.tell({ kind: 'received', streamSha256: summary.sha256 });
     await noted;
   }
 
@@ -210,12 +204,12 @@ export class TargetMove {
       throw error;
     });
     if ('refused' in running) {
-      this.#link.tell({ kind: 'refused', ...running.refused });
-      return this.#link.end();
+      this.link.tell({ kind: 'refused', ...running.refused });
+      return this.link.end();
     }
     // Before what the guest writes from here on.
     await this.#guest.console.prepend(console);
-    this.#link.tell({ kind: 'running', ...running, forwards: this.#guest.forwards });
+    this.link.tell({ kind: 'running', ...running, forwards: this.#guest.forwards });
     const { summary, mirror } = this.#stream!;
     this.around.histories.keep(this.#guest.guestId, mirror, summary!.sha256);
   }
@@ -231,7 +225,7 @@ export class TargetMove {
 
   async #fail(error: unknown): Promise<void> {
     // What goes wrong between the agents from here on says nothing of who owns the guest.
-    if (this.#state === 'received' || this.#state === 'over') return this.#link.end();
+    if (this.#state === 'received' || this.#state === 'over') return this.link.end();
     await this.#giveUp(error);
   }
 
@@ -242,8 +236,8 @@ export class TargetMove {
     this.around.logger.warn({ code, reason, guestId: this.#guest?.guestId }, 'an incoming move failed');
     // The guest is put away first: "refused" is an oath.
     await this.#discard();
-    this.#link.tell({ kind: 'refused', code, reason: shorten(reason) });
-    this.#link.end();
+    this.link.tell({ kind: 'refused', code, reason: shorten(reason) });
+    this.link.end();
   }
 
   #onClosed(error: AgentError | null): void {

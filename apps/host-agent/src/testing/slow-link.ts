@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 export class SlowLink {
   toTargetMs = 0;
   toSourceMs = 0;
+  #isBlocked = false;
   readonly #sockets = new Set<Socket>();
 
   private constructor(private readonly server: Server) {}
@@ -13,6 +14,7 @@ export class SlowLink {
     const server = createServer({ allowHalfOpen: true });
     const link = new SlowLink(server);
     server.on('connection', (near) => {
+      if (link.#isBlocked) return void near.on('error', () => undefined).destroy();
       const far = connect({ ...target, allowHalfOpen: true });
       link.#relay(near, far, () => link.toTargetMs);
       link.#relay(far, near, () => link.toSourceMs);
@@ -23,6 +25,16 @@ export class SlowLink {
 
   get address(): { host: string; port: number } {
     return { host: '127.0.0.1', port: (this.server.address() as AddressInfo).port };
+  }
+
+  /** Ends all connections, and every new one, until `unblock`. */
+  block(): void {
+    this.#isBlocked = true;
+    this.cut();
+  }
+
+  unblock(): void {
+    this.#isBlocked = false;
   }
 
   /** Ends all connections at once; what was on its way is lost. */

@@ -38,15 +38,17 @@ export class TestAgents {
     readonly folder: string,
     readonly authority: CertificateAuthority,
     readonly tls: TlsMaterial,
+    private readonly options: readonly string[],
   ) {}
 
-  static async open(): Promise<TestAgents> {
+  /** `options` are more of the agents' command line. */
+  static async open(options: readonly string[] = []): Promise<TestAgents> {
     await ensureHostTools(['qemu-system-x86_64', 'qemu-img']);
     const folder = await mkdtemp(join(tmpdir(), 'watari-agents-'));
     const authority = await CertificateAuthority.open(join(folder, 'authority'));
     const tls = await authority.issue({ role: 'control-plane', id: 'test' });
     await mkdir(join(folder, 'shared'));
-    return new TestAgents(folder, authority, tls);
+    return new TestAgents(folder, authority, tls, options);
   }
 
   agent(agentId: string): TestAgent {
@@ -78,6 +80,7 @@ export class TestAgents {
         ...['--data-port', `${before?.dataAddress.port ?? 0}`],
         ...['--log-file', join(this.folder, `${agentId}.log`), '--log-level', 'debug'],
         ...['--accelerator', 'tcg'],
+        ...this.options,
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
@@ -163,28 +166,30 @@ export async function moveState(
   states: readonly MoveStatus['state'][],
   timeoutMs = 60_000,
 ): Promise<MoveStatus> {
+  let status: MoveStatus | undefined;
   return await until(
     async () => {
-      const status = await client.getMove(moveId);
+      status = await client.getMove(moveId);
       if (states.includes(status.state)) return status;
       if (status.state === 'failed') throw new Error(`The move failed: ${status.code} ${status.reason}`);
       return undefined;
     },
-    `move ${moveId} to be ${states.join(' or ')}`,
+    () => `the move to be ${states.join(' or ')}; it is ${JSON.stringify(status)}`,
     timeoutMs,
   );
 }
 
 export async function until<Value>(
   look: () => Promise<Value | undefined>,
-  what: string,
+  what: string | (() => string),
   timeoutMs = 30_000,
 ): Promise<Value> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await look();
     if (value !== undefined) return value;
-    if (Date.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain for ${what}.`);
+    if (Date.now() > deadline)
+      throw new Error(`Waited ${timeoutMs} ms in vain for ${typeof what === 'string' ? what : what()}.`);
     await sleep(50);
   }
 }
