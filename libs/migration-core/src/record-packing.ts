@@ -10,12 +10,18 @@ import {
 import { getU32, putU32 } from './big-endian';
 import { PageWireError } from './errors';
 import { FRAME_LOGICAL_BYTES_MAX } from './frame';
-import { SECTION_COUNT, SECTION_HEAD_BYTES, type Sections } from './tokens';
+import type { Sections } from './tokens';
 
-const SECTION_NAMES = ['tokens', 'masks', 'literals', 'content', 'opaque'] as const;
+const SECTION_NAMES = ['tokens', 'masks', 'literals', 'opaque', 'content'] as const;
+const COLUMNS_AT = SECTION_NAMES.length * 4;
+const COLUMN_HEAD_BYTES = 1 + 4;
 /** Less than this is sent as it is: compressing would cost more than it saves. */
-const PACKED_BYTES_MIN = 128;
-const HEADS_BYTES = SECTION_COUNT * SECTION_HEAD_BYTES;
+const PACKED_BYTES_MIN = 512;
+/**
+ * From here on pages are a column of their own: they are of another kind than what is said of pages, and large enough
+ * to be worth a call. A call costs as much as the compression of some kilobytes.
+ */
+const OWN_COLUMN_BYTES_MIN = 64 * 1024;
 
 /** How the sections of one frame are compressed. */
 export interface Packing {
@@ -23,16 +29,15 @@ export interface Packing {
   readonly level: number;
 }
 
-/** A data frame's payload, with what it holds compressed section by section. `null` stores everything. */
+/** A data frame's payload, compressed. `null` stores everything. */
 export async function packSections(sections: Sections, packing: Packing | null): Promise<Uint8Array> {
   if (packing === null) return storeSections(sections);
   const packed = await Promise.all(
-    SECTION_NAMES.map((name) => {
-      const bytes = sections[name];
-      return bytes.length < PACKED_BYTES_MIN
+    columnsOf(sections).map((bytes) =>
+      bytes.length < PACKED_BYTES_MIN
         ? { codecId: CODEC_ID.stored, bytes }
-        : packBytes(packing.codec, bytes, packing.level);
-    }),
+        : packBytes(packing.codec, bytes, packing.level),
+    ),
   );
   return layOut(sections, packed);
 }
@@ -41,7 +46,7 @@ export async function packSections(sections: Sections, packing: Packing | null):
 export function storeSections(sections: Sections): Uint8Array {
   return layOut(
     sections,
-    SECTION_NAMES.map((name) => ({ codecId: CODEC_ID.stored, bytes: sections[name] })),
+    columnsOf(sections).map((bytes) => ({ codecId: CODEC_ID.stored, bytes })),
   );
 }
 
@@ -50,12 +55,12 @@ export function storeSections(sections: Sections): Uint8Array {
  * PageWireError: SECTIONS_INVALID when it does not hold or names what was not agreed on.
  */
 export async function unpackSections(payload: Uint8Array, agreed: readonly CodecId[]): Promise<Sections> {
-  const heads = readHeads(payload);
+  const { lengths, columns } = readHeads(payload);
   try {
-    const sections = await Promise.all(
-      heads.map(({ codecId, rawBytes, packed }) => codecOf(codecId, agreed).decompress(packed, rawBytes)),
+    const unpacked = await Promise.all(
+      columns.map(({ codecId, rawBytes, packed }) => codecOf(codecId, agreed).decompress(packed, rawBytes)),
     );
-    return toSections(sections);
+    return toSections(lengths, unpacked);
   } catch (error) {
     if (!(error instanceof CompressionError)) throw error;
     throw new PageWireError('SECTIONS_INVALID', error.message);
@@ -64,58 +69,100 @@ export async function unpackSections(payload: Uint8Array, agreed: readonly Codec
 
 /** The same where nothing but stored sections was agreed on, at once. */
 export function unstoreSections(payload: Uint8Array): Sections {
-  return toSections(
-    readHeads(payload).map(({ codecId, rawBytes, packed }) => {
-      if (codecId !== CODEC_ID.stored || rawBytes !== packed.length)
-        throw invalid(`a section names codec ${codecId}, which was not agreed on`);
-      return packed;
-    }),
-  );
+  const { lengths, columns } = readHeads(payload);
+  const stored = columns.map(({ codecId, rawBytes, packed }) => {
+    if (codecId !== CODEC_ID.stored || rawBytes !== packed.length)
+      throw invalid(`a column names codec ${codecId}, which was not agreed on`);
+    return packed;
+  });
+  return toSections(lengths, stored);
 }
 
-function layOut(sections: Sections, packed: readonly PackedBytes[]): Uint8Array {
-  const payload = new Uint8Array(packed.reduce((sum, { bytes }) => sum + bytes.length, HEADS_BYTES));
-  let at = HEADS_BYTES;
-  for (const [index, { codecId, bytes }] of packed.entries()) {
-    const head = index * SECTION_HEAD_BYTES;
+function columnsOf(sections: Sections): Uint8Array[] {
+  const { tokens, masks, literals, opaque, content } = sections;
+  const said = [tokens, masks, literals, opaque];
+  return content.length >= OWN_COLUMN_BYTES_MIN ? [joined(said), content] : [joined([...said, content])];
+}
+
+/** All of them end to end; where all but one are empty, that one itself. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const filled = parts.filter(({ length }) => length > 0);
+  if (filled.length === 1) return filled[0]!;
+  const all = new Uint8Array(filled.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of filled) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function layOut(sections: Sections, columns: readonly PackedBytes[]): Uint8Array {
+  const headBytes = COLUMNS_AT + 1 + columns.length * COLUMN_HEAD_BYTES;
+  const payload = new Uint8Array(columns.reduce((sum, { bytes }) => sum + bytes.length, headBytes));
+  for (const [index, name] of SECTION_NAMES.entries()) putU32(payload, index * 4, sections[name].length);
+  payload[COLUMNS_AT] = columns.length;
+  let at = headBytes;
+  for (const [index, { codecId, bytes }] of columns.entries()) {
+    const head = COLUMNS_AT + 1 + index * COLUMN_HEAD_BYTES;
     payload[head] = codecId;
-    putU32(payload, head + 1, sections[SECTION_NAMES[index]!].length);
-    putU32(payload, head + 5, bytes.length);
+    putU32(payload, head + 1, bytes.length);
     payload.set(bytes, at);
     at += bytes.length;
   }
   return payload;
 }
 
-interface SectionHead {
+interface Column {
   readonly codecId: number;
   readonly rawBytes: number;
   readonly packed: Uint8Array;
 }
 
-/** Bounds what the sections may rebuild to before anything is decompressed. */
-function readHeads(payload: Uint8Array): SectionHead[] {
-  if (payload.length < HEADS_BYTES) throw invalid('its heads are cut short');
-  const heads: SectionHead[] = [];
-  let at = HEADS_BYTES;
-  let rawBytesInAll = 0;
-  for (let index = 0; index < SECTION_COUNT; index += 1) {
-    const head = index * SECTION_HEAD_BYTES;
-    const rawBytes = getU32(payload, head + 1);
-    const packedBytes = getU32(payload, head + 5);
-    rawBytesInAll += rawBytes;
-    if (rawBytesInAll > FRAME_LOGICAL_BYTES_MAX)
-      throw invalid(`it unpacks to more than ${FRAME_LOGICAL_BYTES_MAX} bytes`);
-    if (at + packedBytes > payload.length) throw invalid('a section is cut short');
-    heads.push({ codecId: payload[head]!, rawBytes, packed: payload.subarray(at, at + packedBytes) });
+/** Bounds what the columns may unpack to before anything is decompressed. */
+function readHeads(payload: Uint8Array): { readonly lengths: readonly number[]; readonly columns: Column[] } {
+  if (payload.length <= COLUMNS_AT) throw invalid('its heads are cut short');
+  const lengths = SECTION_NAMES.map((_, index) => getU32(payload, index * 4));
+  const rawBytesInAll = lengths.reduce((sum, bytes) => sum + bytes, 0);
+  if (rawBytesInAll > FRAME_LOGICAL_BYTES_MAX)
+    throw invalid(`it unpacks to more than ${FRAME_LOGICAL_BYTES_MAX} bytes`);
+  const columnCount = payload[COLUMNS_AT]!;
+  const contentBytes = lengths.at(-1)!;
+  const rawBytes =
+    columnCount === 1
+      ? [rawBytesInAll]
+      : columnCount === 2
+        ? [rawBytesInAll - contentBytes, contentBytes]
+        : null;
+  if (rawBytes === null) throw invalid(`it claims ${columnCount} columns`);
+  let at = COLUMNS_AT + 1 + columnCount * COLUMN_HEAD_BYTES;
+  if (payload.length < at) throw invalid('its heads are cut short');
+  const columns = rawBytes.map((bytes, index): Column => {
+    const head = COLUMNS_AT + 1 + index * COLUMN_HEAD_BYTES;
+    const packedBytes = getU32(payload, head + 1);
+    if (at + packedBytes > payload.length) throw invalid('a column is cut short');
+    const packed = payload.subarray(at, at + packedBytes);
     at += packedBytes;
-  }
-  if (at !== payload.length) throw invalid('more follows its last section');
-  return heads;
+    return { codecId: payload[head]!, rawBytes: bytes, packed };
+  });
+  if (at !== payload.length) throw invalid('more follows its last column');
+  return { lengths, columns };
 }
 
-function toSections([tokens, masks, literals, content, opaque]: readonly Uint8Array[]): Sections {
-  return { tokens: tokens!, masks: masks!, literals: literals!, content: content!, opaque: opaque! };
+function toSections(lengths: readonly number[], columns: readonly Uint8Array[]): Sections {
+  const found: Record<string, Uint8Array> = {};
+  let column = columns[0]!;
+  let at = 0;
+  for (const [index, name] of SECTION_NAMES.entries()) {
+    if (name === 'content' && columns[1]) {
+      column = columns[1];
+      at = 0;
+    }
+    found[name] = column.subarray(at, at + lengths[index]!);
+    at += lengths[index]!;
+  }
+  const { tokens, masks, literals, opaque, content } = found;
+  return { tokens: tokens!, masks: masks!, literals: literals!, opaque: opaque!, content: content! };
 }
 
 function invalid(why: string): PageWireError {

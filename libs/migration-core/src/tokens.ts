@@ -1,8 +1,10 @@
 /*
- * A data frame's payload is five sections, each compressed by itself:
+ * A data frame's payload is five sections in one or two columns, each compressed by itself:
  *
- *   for each section   codec:1 raw length:4 packed length:4
- *   tokens  masks  literals  content  opaque
+ *   for each section   raw length:4        tokens, masks, literals, opaque, content
+ *   columns:1                              2: content is a column of its own; 1: all are one
+ *   for each column    codec:1 packed length:4
+ *   the columns
  *
  * Tokens, laid end to end, say what the migration stream is made of. A run stands for `count` page records at
  * addresses word, word + 4096, ... of one RAM block; from the second record on the continue flag is set. All numbers
@@ -39,8 +41,6 @@ export const OPAQUE_TOKEN_BYTES = 1 + 4;
 export const RUN_TOKEN_BYTES = 1 + 2 + 8 + 4;
 export const COPY_ENTRY_BYTES = 4;
 
-export const SECTION_COUNT = 5;
-export const SECTION_HEAD_BYTES = 1 + 4 + 4;
 /** A data frame's content before it is packed. */
 export interface Sections {
   readonly tokens: Uint8Array;

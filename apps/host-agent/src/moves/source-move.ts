@@ -282,7 +282,7 @@ export class SourceMove {
         copy: counters.copiedPages,
         raw: counters.rawPages,
       },
-      heldBackBy: stream.takeHeldBackByOperator() ? 'operator' : this.#steering.isPaced ? 'pacing' : null,
+      heldBackBy: stream.takeHeldBackBy() ?? (this.#steering.isPaced ? 'pacing' : null),
       throttlePercent: 0,
     });
     this.#abort.signal.throwIfAborted();

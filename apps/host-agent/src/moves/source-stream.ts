@@ -34,6 +34,8 @@ export interface SourceStreamOptions extends StreamEncoderOptions {
 /** What may be on its way to the target at least, whatever the link: less would not fill it. */
 const IN_FLIGHT_WIRE_BYTES_MIN = 64 * 1024;
 const IN_FLIGHT_WIRE_BYTES_MAX = 64 * 1024 * 1024;
+/** So little under way may keep a link from being filled. */
+const TIGHT_MS = 50;
 /** Until the link was measured. */
 const IN_FLIGHT_WIRE_BYTES_FIRST = 4 * 1024 * 1024;
 /** A frame of nothing but zero runs weighs little and makes the target write megabytes. */
@@ -64,6 +66,8 @@ export class SourceStream {
   readonly #inFlight: { readonly sequence: number; readonly wireBytes: number }[] = [];
   readonly #allowance: Allowance | null;
   #wasHeldBackByOperator = false;
+  #wasHeldBackInFlight = false;
+  #isInFlightTight = false;
   #appliedBytes = 0;
   #server: Server | null = null;
   #connection: Socket | null = null;
@@ -125,11 +129,12 @@ export class SourceStream {
     return { sent: this.#wireBytes, queued: this.#wireBytes - this.#appliedWireBytes };
   }
 
-  /** Whether the operator's limit held the stream back since this was last asked. */
-  takeHeldBackByOperator(): boolean {
-    const was = this.#wasHeldBackByOperator;
+  /** What held the stream back since this was last asked: the operator's limit, or the bound on what is under way. */
+  takeHeldBackBy(): 'operator' | 'pacing' | null {
+    const by = this.#wasHeldBackByOperator ? 'operator' : this.#wasHeldBackInFlight ? 'pacing' : null;
     this.#wasHeldBackByOperator = false;
-    return was;
+    this.#wasHeldBackInFlight = false;
+    return by;
   }
 
   /** The guest stands still: what comes goes on at once, in however small batches. */
@@ -141,6 +146,7 @@ export class SourceStream {
   /** How much may be on its way, in time of a link of that speed. */
   limitInFlight(linkBytesPerSecond: number, inFlightMsMax: number): void {
     this.#linkBytesPerSecond = linkBytesPerSecond;
+    this.#isInFlightTight = inFlightMsMax <= TIGHT_MS;
     const bytes = (linkBytesPerSecond * inFlightMsMax) / 1_000;
     this.#inFlightWireBytesMax = Math.min(
       IN_FLIGHT_WIRE_BYTES_MAX,
@@ -189,9 +195,11 @@ export class SourceStream {
   /** Reads on, or not, by what is on its way. */
   pump(): void {
     const waitMs = this.#allowance?.waitMs(performance.now()) ?? 0;
+    const isInFlightFull = this.#wireBytes - this.#appliedWireBytes > this.#inFlightWireBytesMax;
+    if (isInFlightFull && this.#isInFlightTight) this.#wasHeldBackInFlight = true;
     const isFull =
       this.sink.isFull ||
-      this.#wireBytes - this.#appliedWireBytes > this.#inFlightWireBytesMax ||
+      isInFlightFull ||
       this.counters.guestBytes - this.#appliedBytes > IN_FLIGHT_STREAM_BYTES_MAX ||
       this.#packer.waitingBytes > WAITING_BYTES_MAX;
     if (isFull || waitMs > 0) this.#connection?.pause();

@@ -8,13 +8,17 @@ const measured = (bytesPerSecond: number, ratio: number) => ({
 });
 
 describe('what is known of the levels', () => {
-  it('is what was first measured, and moves by a quarter with every further batch', () => {
+  it('is what was first measured, and then moves with every further batch', () => {
     const first = withMeasurement(initialKnowledge(), measured(300e6, 3), 1);
     expect(first[1].bytesPerSecond).toBeCloseTo(300e6, 0);
-    // Per megabyte: three quarters of 3.33 ms and a quarter of 10 ms make 5 ms.
     const second = withMeasurement(first, measured(100e6, 1), 2);
-    expect(second[1].bytesPerSecond).toBeCloseTo(200e6, 0);
+    // A quarter of the way, in lengths: three quarters of a third and a quarter of one make a half.
     expect(second[1].ratio).toBeCloseTo(2, 9);
+    // A sixteenth, in durations: the batch may have waited for its turn.
+    expect(second[1].bytesPerSecond).toBeCloseTo(1 / (15 / 16 / 300e6 + 1 / 16 / 100e6), 0);
+    // Half the way where it was faster: that cannot be chance.
+    const third = withMeasurement(first, measured(600e6, 3), 2);
+    expect(third[1].bytesPerSecond).toBeCloseTo(400e6, 0);
     expect(second[1].measuredAtBatch).toBe(2);
     expect(second[3]).toBe(first[3]);
   });

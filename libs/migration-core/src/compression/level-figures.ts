@@ -23,8 +23,14 @@ const TYPICAL: Readonly<Record<ZstdLevel, LevelFigures>> = {
   1: { bytesPerSecond: 310e6, ratio: 2.4 },
   3: { bytesPerSecond: 160e6, ratio: 2.56 },
 };
-/** A measurement moves a figure by a quarter of the difference: content changes from batch to batch. */
+/** A measurement moves the ratio by a quarter of the difference: content changes from batch to batch. */
 const WEIGHT = 1 / 4;
+/**
+ * Speed is believed quickly when it rises and slowly when it falls: what is measured is the time until somebody could
+ * look, in which a batch may have waited for a worker, and its result for us.
+ */
+const FASTER_WEIGHT = 1 / 2;
+const SLOWER_WEIGHT = 1 / 16;
 
 export interface LevelMeasurement {
   readonly level: ZstdLevel;
@@ -45,12 +51,15 @@ export function withMeasurement(knowledge: Knowledge, measured: LevelMeasurement
   if (!(rawBytes > 0 && packedBytes > 0 && compressMs > 0)) return knowledge;
   const seen = { bytesPerSecond: (rawBytes / compressMs) * 1_000, ratio: rawBytes / packedBytes };
   const known = knowledge[level];
-  const weight = known.measuredAtBatch === null ? 1 : WEIGHT;
+  const isFirst = known.measuredAtBatch === null;
+  const weight = isFirst ? 1 : WEIGHT;
+  const isFaster = seen.bytesPerSecond > known.bytesPerSecond;
+  const speedWeight = isFirst ? 1 : isFaster ? FASTER_WEIGHT : SLOWER_WEIGHT;
   return {
     ...knowledge,
     [level]: {
-      // Means of durations and of lengths, not of speeds: one quick batch must not outweigh ten slow ones.
-      bytesPerSecond: harmonicStep(known.bytesPerSecond, seen.bytesPerSecond, weight),
+      // Means of durations and of lengths, not of speeds.
+      bytesPerSecond: harmonicStep(known.bytesPerSecond, seen.bytesPerSecond, speedWeight),
       ratio: harmonicStep(known.ratio, seen.ratio, weight),
       measuredAtBatch: batch,
     },

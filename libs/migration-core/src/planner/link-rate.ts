@@ -5,6 +5,8 @@ export interface LinkRateState {
   /** Samples of the last moments under the same conditions, oldest first. */
   readonly points: readonly RatePoint[];
   readonly isHeldBack: boolean;
+  /** The shortest that bytes were seen to take, from their sending to the word that they are applied. */
+  readonly leastDelayMs: number | null;
   /** Null until it was seen at work. */
   readonly wireBytesPerSecond: number | null;
   /** Of the stream, read, encoded and applied; null until some was. What was not seen is not promised. */
@@ -28,13 +30,19 @@ const WINDOW_MS = 500;
 const WINDOW_POINTS_MAX = 16;
 /** Acknowledgements come in bursts: over less than this a rate is chance. */
 const WINDOW_MS_MIN = 200;
-/** A faster second that is long past says little of what the link does now. */
-const DECAY = 0.98;
+/** A faster second that is long past says less of what the link does now; half of it is forgotten in a minute. */
+const DECAY = 0.997;
 const DECAY_MS = 250;
-/** With this much unacknowledged all the time it is the link that is slow, not the source that has nothing to send. */
-const BUSY_MS = 5;
-/** More, where the source is held back: a little is always on its way. */
-const BUSY_HELD_BACK_MS = 20;
+/**
+ * Bytes that take this long, and twice as long as they can, wait for the link or for the target: then that is
+ * what is slow, and not the source that sends little. Packing, applying and telling so take their time on idle links too.
+ */
+const BUSY_DELAY_MS = 50;
+const BUSY_DELAYS = 2;
+/** The least delay is looked for anew by and by: routes change. */
+const LEAST_DELAY_RISE = 1.01;
+/** A link with less than this waiting is not what keeps the ends from working. */
+const IDLE_QUEUE_MS = 20;
 const FALL_HALF_LIFE_MS = 400;
 const RISE_SHARE = 0.5;
 /** The link has room, QEMU has this much to send, and still no more crosses: then the ends are what is slow. */
@@ -46,14 +54,17 @@ const PLENTY_BYTES = 4 * 1024 * 1024;
 export const INITIAL_LINK_RATE: LinkRateState = {
   points: [],
   isHeldBack: false,
+  leastDelayMs: null,
   wireBytesPerSecond: null,
   streamBytesPerSecond: null,
 };
 
 /**
  * Measures from what the target acknowledged. Speed is believed quickly when it rises, slowly lost when the source
- * had nothing to send, and quickly lost when bytes were waiting the whole time. A source that is held back shows
- * what the link carries at least, never that it carries less.
+ * had nothing to send, and quickly lost when bytes were waiting: their delay, which by Little's law (Operations
+ * Research 9, 1961) is what is under way divided by what arrives, stands well above the least that was seen. What is
+ * under way says nothing by itself: it is bounded by the speed believed in, so that a speed too low would prove itself.
+ * A source that is held back shows what the link carries at least, never that it carries less.
  */
 export function measureLink(state: LinkRateState, sample: PlannerSample): LinkRateState {
   const isHeldBack = sample.heldBackBy !== null;
@@ -78,10 +89,12 @@ export function measureLink(state: LinkRateState, sample: PlannerSample): LinkRa
   if (spanMs < WINDOW_MS_MIN) return { ...state, points };
   const elapsedMs = newest.atMs - last.atMs;
   const seen = { points, spanMs, elapsedMs, isHeldBack };
-  const wire = wireRate(state, seen);
+  const delayMs = delayOf(seen);
+  const wire = wireRate(state, seen, delayMs);
   return {
     points,
     isHeldBack,
+    leastDelayMs: Math.min(delayMs, (state.leastDelayMs ?? delayMs) * LEAST_DELAY_RISE),
     wireBytesPerSecond: atLeast(wire),
     streamBytesPerSecond: atLeast(streamRate(state, seen, wire)),
   };
@@ -98,14 +111,25 @@ interface Seen {
   readonly isHeldBack: boolean;
 }
 
-function wireRate({ wireBytesPerSecond: known }: LinkRateState, seen: Seen): number | null {
+function wireRate(state: LinkRateState, seen: Seen, delayMs: number): number | null {
+  const { wireBytesPerSecond: known, leastDelayMs } = state;
   const measured = rate(seen, 'appliedWireBytes');
-  if (known === null) return measured > 0 ? measured : null;
+  const isBusy = delayMs > Math.max(BUSY_DELAY_MS, BUSY_DELAYS * (leastDelayMs ?? 0));
+  // A link that carried little because there was little to carry is not known by that.
+  if (known === null)
+    return measured > 0 && (isBusy || measured > ASSUMED_WIRE_BYTES_PER_SECOND) ? measured : null;
   if (measured >= known) return known + (measured - known) * RISE_SHARE;
-  const busyMs = seen.isHeldBack ? BUSY_HELD_BACK_MS : BUSY_MS;
-  if (seen.points.every((point) => queueMs(point, known) >= busyMs))
-    return towards(known, measured, seen.elapsedMs);
+  if (isBusy) return towards(known, measured, seen.elapsedMs);
   return seen.isHeldBack ? known : Math.max(measured, known * DECAY ** (seen.elapsedMs / DECAY_MS));
+}
+
+/** Mean time from the sending of a byte to the word that it is applied; a large figure while none arrives. */
+function delayOf(seen: Seen): number {
+  const queuedBytes =
+    seen.points.reduce((sum, { queuedWireBytes }) => sum + queuedWireBytes, 0) / seen.points.length;
+  const bytesPerSecond = rate(seen, 'appliedWireBytes');
+  if (queuedBytes === 0) return 0;
+  return bytesPerSecond > 0 ? (queuedBytes * 1_000) / bytesPerSecond : Number.MAX_SAFE_INTEGER;
 }
 
 function streamRate(state: LinkRateState, seen: Seen, wireBytesPerSecond: number | null): number | null {
@@ -117,7 +141,7 @@ function streamRate(state: LinkRateState, seen: Seen, wireBytesPerSecond: number
   if (seen.isHeldBack || !wireBytesPerSecond) return known;
   const isLinkIdle =
     rate(seen, 'appliedWireBytes') < LINK_IDLE_SHARE * wireBytesPerSecond &&
-    seen.points.every((point) => queueMs(point, wireBytesPerSecond) < BUSY_HELD_BACK_MS);
+    seen.points.every((point) => queueMs(point, wireBytesPerSecond) < IDLE_QUEUE_MS);
   const plenty = Math.max(PLENTY_BYTES, (measured * WINDOW_MS_MIN) / 1_000);
   const hasPlenty = seen.points.every((point) => point.remainingBytes >= plenty);
   return isLinkIdle && hasPlenty ? towards(known, measured, seen.elapsedMs) : known;

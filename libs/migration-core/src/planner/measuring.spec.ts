@@ -139,6 +139,25 @@ describe('the link', () => {
     expect(speed(after({ count: 20, wire: 50 * MB }, held))).toBeLessThan(8 * MB);
   });
 
+  it('is not believed to be slower because a little is always under way', () => {
+    // 30 ms of packing and applying, over a link that carries much more than is sent.
+    const busy = { count: 200, wire: 10 * MB, queued: 0.3 * MB };
+    const after20s = speed(
+      after({ count: 20, wire: 50 * MB, queued: 1.5 * MB }, { ...busy, heldBackBy: 'pacing' }),
+    );
+    expect(after20s).toBe(50 * MB);
+    expect(
+      speed(after({ count: 20, wire: 50 * MB, queued: 1.5 * MB }, { ...busy, count: 20 })),
+    ).toBeGreaterThan(40 * MB);
+  });
+
+  it('may be a long way off: what is under way on it is no queue', () => {
+    // 150 ms there and back.
+    const far = { wire: 20 * MB, queued: 3 * MB } as const;
+    const slow = { wire: 10 * MB, queued: 1.5 * MB, heldBackBy: 'pacing' } as const;
+    expect(speed(after({ count: 20, ...far }, { count: 100, ...slow }))).toBe(20 * MB);
+  });
+
   it('shows what it carries at least when the source is held back from the beginning', () => {
     expect(speed(after({ count: 20, wire: 20 * MB, heldBackBy: 'operator' }))).toBe(20 * MB);
   });
