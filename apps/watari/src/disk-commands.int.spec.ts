@@ -141,6 +141,15 @@ describe('disks by the command line, with nothing running', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('refuses a key file that is not there, or that holds no key', async () => {
+    const empty = join(folder, 'empty');
+    await writeFile(empty, '');
+    for (const path of [join(folder, 'nowhere'), empty]) {
+      const { exitCode, stderr } = await runCommandLine(['inspect', disk, '--key-file', path, '--json']);
+      expect([exitCode, errorOf(stderr).code]).toEqual([2, 'KEY_FILE_INVALID']);
+    }
+  });
+
   it.each(['inspect', 'convert', 'revert'])('explains %s to somebody who never used it', async (name) => {
     const { exitCode, stdout } = await runCommandLine([name, '--help']);
     expect(exitCode).toBe(0);

@@ -22,3 +22,6 @@ export { detectFormat } from './image/disk-format';
 export type { DiskFormat } from './image/disk-format';
 export { OUTPUT_FORMATS, OUTPUT_KINDS } from './image/output-format';
 export type { OutputFormat, OutputKind } from './image/output-format';
+export { ApplianceError } from './appliance/errors';
+export type { ApplianceErrorCode } from './appliance/errors';
+export type { ApplianceRoute } from './guest/read-guest';

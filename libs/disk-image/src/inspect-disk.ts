@@ -6,8 +6,8 @@ import { type Application, readApplications } from './guest/applications';
 import { parseFstab } from './guest/fstab';
 import { type Kernel, readKernels } from './guest/kernels';
 import { type NicRule, readConfiguredNics, readNicRules } from './guest/network-names';
-import { type OpenGuest, openForReading } from './guest/open-guest';
 import { type OperatingSystem, plain, readOperatingSystem } from './guest/operating-system';
+import { type ApplianceRoute, type ReadableGuest, readGuest } from './guest/read-guest';
 import { type OpenedFile, openReadOnly } from './image/byte-source';
 import { type DiskFormat, readDiskShape } from './image/disk-format';
 import { copyAsRaw } from './image/raw-disk';
@@ -19,6 +19,8 @@ export interface InspectDiskOptions {
   /** Found out by the file's first bytes when it is not given. */
   readonly format?: DiskFormat;
   readonly tools: HostTools;
+  /** Also opens XFS, btrfs, LVM, RAID and, with a key, LUKS; without it they are refused. */
+  readonly appliance?: ApplianceRoute;
   readonly onProgress?: (text: string, fraction?: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -99,18 +101,23 @@ async function look(
   disk: OpenedFile,
   diskPath: string,
   scratch: Scratch,
-  { tools, signal, onProgress }: InspectDiskOptions,
+  options: InspectDiskOptions,
 ): Promise<Looked> {
+  const { appliance, tools, onProgress, signal } = options;
   onProgress?.('reading what is on the disk');
-  const guest = await openForReading({ disk, diskPath, tools, scratch, signal });
-  const { tree } = guest;
-  const operatingSystem = await readOperatingSystem(tree);
+  const opening = { disk, diskPath, tools, scratch, appliance, onProgress, signal };
+  return readGuest(opening, (guest) => describe(guest, options));
+}
+
+async function describe(guest: ReadableGuest, { tools, signal }: InspectDiskOptions): Promise<Looked> {
+  const { files } = guest;
+  const operatingSystem = await readOperatingSystem(files);
   if (!operatingSystem)
     throw new DiskUnusable(
       'DISK_NO_OPERATING_SYSTEM',
       'There is a Linux file system on the disk, but no /etc/os-release that says which system it is. Give the disk that the server starts from.',
     );
-  const hostname = plain(((await tree.readText('/etc/hostname')) ?? '').split('\n')[0] ?? '', 253);
+  const hostname = plain(((await files.readText('/etc/hostname')) ?? '').split('\n')[0] ?? '', 253);
   return {
     ...(hostname && { hostname }),
     operatingSystem,
@@ -121,18 +128,18 @@ async function look(
       sizeBytes: partition.sizeBytes,
       content,
     })),
-    rootFileSystem: guest.rootPartition.content,
-    fileSystemDirty: guest.volumes.some(({ superblock }) => superblock.needsRecovery),
-    mounts: parseFstab((await tree.readText('/etc/fstab')) ?? '').slice(0, 100),
-    kernels: await readKernels(tree, tools, signal),
-    kernelRoots: rootsOf((await tree.readText('/boot/grub/grub.cfg')) ?? ''),
-    nicRules: await readNicRules(tree),
-    configuredNics: await readConfiguredNics(tree),
-    applications: await readApplications(tree),
+    rootFileSystem: guest.rootFileSystem,
+    fileSystemDirty: guest.isDirty,
+    mounts: parseFstab((await files.readText('/etc/fstab')) ?? '').slice(0, 100),
+    kernels: await readKernels(files, tools, signal),
+    kernelRoots: rootsOf((await files.readText('/boot/grub/grub.cfg')) ?? ''),
+    nicRules: await readNicRules(files),
+    configuredNics: await readConfiguredNics(files),
+    applications: await readApplications(files),
   };
 }
 
-function firmwareOf({ table, partitions }: OpenGuest): DiskInspection['firmware'] {
+function firmwareOf({ table, partitions }: ReadableGuest): DiskInspection['firmware'] {
   const types = partitions.map(({ partition }) => partition.type);
   if (types.includes(BIOS_BOOT_PARTITION)) return 'bios';
   if (types.includes(EFI_SYSTEM_PARTITION) || types.includes('ef')) return 'uefi';

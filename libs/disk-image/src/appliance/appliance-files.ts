@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { InodeAttributes } from '../file-system/inode-attributes';
 import { diskError } from './disk-refusal';
 import { TEXT_BYTES_MAX } from '../guest/guest-tree';
-import type { FileRights, FoundFile, GuestFiles, NamedFile } from './guest-files';
+import type { FileRights, FoundFile, GuestFiles, NamedFile } from '../guest/guest-files';
 import { fromInodeTime, toInodeTime } from './inode-times';
 import { type Peer, Refusal, type Request, plain } from './machine/peer';
 

@@ -8,8 +8,8 @@ import { Scratch } from '../file-system/scratch';
 import { GuestTree } from '../guest/guest-tree';
 import { openReadOnly, sliceOf } from '../image/byte-source';
 import { Appliance } from './appliance';
-import { ExtGuestFiles } from './ext-guest-files';
-import type { GuestFiles } from './guest-files';
+import { ExtGuestFiles } from '../guest/ext-guest-files';
+import type { GuestFiles } from '../guest/guest-files';
 import { makeEmptyDisk } from './testing/layered-disk';
 
 const DISK_BYTES = 64 * 1024 * 1024;

@@ -4,8 +4,6 @@ export { ApplianceFiles } from './appliance-files';
 export type { TreeDigest } from './appliance-files';
 export { ApplianceError } from './errors';
 export type { ApplianceErrorCode } from './errors';
-export { ExtGuestFiles } from './ext-guest-files';
-export type { FileRights, FoundFile, GuestFile, GuestFiles, GuestReader, NamedFile } from './guest-files';
 export { LUKS_CONTENT, MOUNTABLE } from './scan';
 export type { BlockDevice, DiskScan, VolumeGroup } from './scan';
 export { openApplianceGuest } from './open-appliance-guest';

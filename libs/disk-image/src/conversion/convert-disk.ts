@@ -10,6 +10,7 @@ import type { OpenGuest } from '../guest/open-guest';
 import type { DiskFormat } from '../image/disk-format';
 import { copyAsRaw } from '../image/raw-disk';
 import { targetError } from '../image/sparse-copy';
+import { ExtGuestFiles } from '../guest/ext-guest-files';
 import { EditableGuest } from './editable-guest';
 import { ConversionManifest } from './manifest';
 import { expectWholeClone, mendClone, openClone } from './open-clone';
@@ -108,7 +109,7 @@ async function adjust(
   { tools, target, signal }: ConvertDiskOptions,
   onProgress: (text: string, fraction: number) => void,
 ): Promise<{ manifest: ConversionManifest; mac: string }> {
-  const guest = new EditableGuest(opened.tree);
+  const guest = new EditableGuest(new ExtGuestFiles(opened.tree));
   const uuid = opened.rootPartition.uuid ?? '';
   const nics = await allNics(opened, given ?? [], uuid);
   const devices = await readDeviceNames(opened.tree, opened.partitions);

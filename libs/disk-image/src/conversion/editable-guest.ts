@@ -1,6 +1,5 @@
-import type { EditableVolume } from '../file-system/editable-volume';
 import type { InodeAttributes } from '../file-system/inode-attributes';
-import { type Found, type GuestTree, TEXT_BYTES_MAX } from '../guest/guest-tree';
+import type { GuestFiles } from '../guest/guest-files';
 import { INITRAMFS_BYTES_MAX } from '../guest/kernels';
 import { DiskUnusable } from '../errors';
 import { lineChanges } from './line-changes';
@@ -20,7 +19,7 @@ export class EditableGuest {
   private readonly originals = new Map<string, Original>();
   private readonly current = new Map<string, Buffer>();
 
-  constructor(readonly tree: GuestTree<EditableVolume>) {}
+  constructor(readonly tree: GuestFiles) {}
 
   /** Writes a text file, and its folders; what stood there keeps its owner and rights. False when it is so already. */
   async write(path: string, text: string): Promise<boolean> {
@@ -30,23 +29,26 @@ export class EditableGuest {
       await this.create(path, content);
       return true;
     }
-    const before =
-      found.entry.kind === 'file' ? await found.volume.read(found.entry, TEXT_BYTES_MAX) : undefined;
+    const before = await this.tree.read(found.path);
     if (!before) throw unreadable(path);
     if (before.equals(content)) return false;
-    await this.replace(found, before, content, 'replaced');
+    await this.replace(found.path, before, content, 'replaced');
     return true;
   }
 
   /** Puts bytes at the end of a file, on a multiple of four. */
   async append(path: string, bytes: Buffer): Promise<void> {
     const found = await this.tree.find(path);
-    const before =
-      found?.entry.kind === 'file' ? await found.volume.read(found.entry, INITRAMFS_BYTES_MAX) : undefined;
+    const before = found && (await this.tree.read(found.path, INITRAMFS_BYTES_MAX));
     if (!found || !before) throw unreadable(path);
     const gapBytes =
       (APPEND_ALIGNMENT_BYTES - (before.length % APPEND_ALIGNMENT_BYTES)) % APPEND_ALIGNMENT_BYTES;
-    await this.replace(found, before, Buffer.concat([before, Buffer.alloc(gapBytes), bytes]), 'appended');
+    await this.replace(
+      found.path,
+      before,
+      Buffer.concat([before, Buffer.alloc(gapBytes), bytes]),
+      'appended',
+    );
   }
 
   /** Files that were written, by their paths without symlinks. */
@@ -86,46 +88,37 @@ export class EditableGuest {
     }
   }
 
+  /** `path` is one without symlinks. */
   private async replace(
-    found: Found<EditableVolume>,
+    path: string,
     before: Buffer,
     content: Buffer,
     kind: 'replaced' | 'appended',
   ): Promise<void> {
-    if (!this.originals.has(found.path)) {
-      const attributes = await found.volume.attributesOf(found.entry);
-      this.originals.set(found.path, { kind, attributes, content: before });
-    }
-    await found.volume.replace(found.parentInode, found.entry, content);
-    this.current.set(found.path, content);
+    if (!this.originals.has(path))
+      this.originals.set(path, { kind, attributes: await this.tree.attributes(path), content: before });
+    await this.tree.replace(path, content);
+    this.current.set(path, content);
   }
 
   private async create(path: string, content: Buffer): Promise<void> {
     const folder = await this.folder(path.slice(0, path.lastIndexOf('/')) || '/');
     const name = path.slice(path.lastIndexOf('/') + 1);
-    await folder.volume.create({
-      parentInode: folder.entry.inode,
-      name,
-      content,
-      mode: FILE_MODE,
-      uid: 0,
-      gid: 0,
-    });
-    const real = `${folder.path === '/' ? '' : folder.path}/${name}`;
+    const rights = { mode: FILE_MODE, uid: 0, gid: 0 };
+    const real = await this.tree.create(`${folder === '/' ? '' : folder}/${name}`, content, rights);
     this.originals.set(real, { kind: 'created' });
     this.current.set(real, content);
   }
 
-  private async folder(path: string): Promise<Found<EditableVolume>> {
+  /** The folder's path without symlinks; makes what is missing of it. */
+  private async folder(path: string): Promise<string> {
     const found = await this.tree.find(path);
-    if (found?.entry.kind === 'directory') return found;
+    if (found?.entry.kind === 'directory') return found.path;
     if (found || path === '/') throw unreadable(path);
     const parent = await this.folder(path.slice(0, path.lastIndexOf('/')) || '/');
     const name = path.slice(path.lastIndexOf('/') + 1);
-    await parent.volume.makeDirectory(parent.entry.inode, name);
-    const made = await this.tree.find(path);
-    if (!made) throw unreadable(path);
-    this.originals.set(made.path, { kind: 'directory-made' });
+    const made = await this.tree.makeDirectory(`${parent === '/' ? '' : parent}/${name}`);
+    this.originals.set(made, { kind: 'directory-made' });
     return made;
   }
 }

@@ -1,9 +1,9 @@
 import { rename, rm } from 'node:fs/promises';
 import type { HostTools } from '@watari/host-tools';
 import { DiskUnusable } from '../errors';
-import type { EditableVolume } from '../file-system/editable-volume';
 import { Scratch } from '../file-system/scratch';
-import type { GuestTree } from '../guest/guest-tree';
+import { ExtGuestFiles } from '../guest/ext-guest-files';
+import type { GuestFiles } from '../guest/guest-files';
 import { INITRAMFS_BYTES_MAX } from '../guest/kernels';
 import type { DiskFormat } from '../image/disk-format';
 import { copyAsRaw } from '../image/raw-disk';
@@ -72,7 +72,7 @@ export async function revertDisk(options: RevertDiskOptions): Promise<Reversion>
         `The manifest is of a disk whose root file system is ${manifest.rootFileSystemUuid}; this one's is ${rootPartition.uuid ?? 'unknown'}. Give the manifest of this disk.`,
       );
     onProgress('restoring the physical configuration', 0.8);
-    const told = await restoreAll(tree, manifest.changes);
+    const told = await restoreAll(new ExtGuestFiles(tree), manifest.changes);
     onProgress('checking the result', 0.95);
     await expectWholeClone(clone);
     if (targetPath !== undefined) await rename(workPath, targetPath);
@@ -90,10 +90,10 @@ type Told = Pick<Reversion, 'restored' | 'merged' | 'remarks'>;
 type Outcome = { kind: 'restored' | 'merged'; remark?: string } | { kind: 'left'; remark: string };
 
 /** The last change is undone first, so that folders are empty when they go. */
-async function restoreAll(tree: GuestTree<EditableVolume>, changes: readonly Change[]): Promise<Told> {
+async function restoreAll(files: GuestFiles, changes: readonly Change[]): Promise<Told> {
   const [restored, merged, remarks]: [string[], string[], string[]] = [[], [], []];
   for (const change of [...changes].reverse()) {
-    const outcome = await restore(tree, change);
+    const outcome = await restore(files, change);
     if (outcome.kind === 'restored') restored.push(change.path);
     if (outcome.kind === 'merged') merged.push(change.path);
     if (outcome.remark) remarks.push(`${change.path}: ${outcome.remark}`);
@@ -101,33 +101,32 @@ async function restoreAll(tree: GuestTree<EditableVolume>, changes: readonly Cha
   return { restored, merged, remarks };
 }
 
-async function restore(tree: GuestTree<EditableVolume>, change: Change): Promise<Outcome> {
-  const found = await tree.find(change.path);
+async function restore(files: GuestFiles, change: Change): Promise<Outcome> {
+  const found = await files.find(change.path);
   if (!found) {
     const isGone = change.kind === 'created' || change.kind === 'directory-made';
     if (isGone) return { kind: 'restored' };
     if (change.kind === 'appended') return { kind: 'left', remark: 'is not there any more' };
-    return putBack(tree, change);
+    return putBack(files, change);
   }
-  const { volume, entry, parentInode } = found;
+  const { path } = found;
   if (change.kind === 'directory-made') {
-    if ((await volume.list(entry.inode)).size > 0) return { kind: 'left', remark: 'is not empty' };
-    await volume.removeDirectory(parentInode, entry);
+    if ((await files.names(path)).length > 0) return { kind: 'left', remark: 'is not empty' };
+    await files.removeDirectory(path);
     return { kind: 'restored' };
   }
-  const current = entry.kind === 'file' ? await volume.read(entry, INITRAMFS_BYTES_MAX) : undefined;
+  const current = await files.read(path, INITRAMFS_BYTES_MAX);
   if (!current) return { kind: 'left', remark: 'is no plain file any more' };
   const isUntouched = sha256Of(current) === change.afterSha256;
   const put = async (content: Buffer): Promise<void> => {
-    await volume.replace(parentInode, entry, content);
-    if (change.kind !== 'created')
-      await volume.restoreAttributes(parentInode, entry.name, change.attributes, { withTimes: true });
+    await files.replace(path, content);
+    if (change.kind !== 'created') await files.setAttributes(path, change.attributes, { withTimes: true });
   };
   switch (change.kind) {
     case 'created':
       if (!isUntouched)
         return { kind: 'left', remark: 'was made by the conversion, but changed since; it stays' };
-      await volume.remove(parentInode, entry);
+      await files.remove(path);
       return { kind: 'restored' };
     case 'appended': {
       const original = current.subarray(0, change.originalBytes);
@@ -154,16 +153,18 @@ async function restore(tree: GuestTree<EditableVolume>, change: Change): Promise
 }
 
 /** A file that we replaced and that somebody removed since was wanted by the physical server. */
-async function putBack(
-  tree: GuestTree<EditableVolume>,
-  change: Extract<Change, { kind: 'replaced' }>,
-): Promise<Outcome> {
+async function putBack(files: GuestFiles, change: Extract<Change, { kind: 'replaced' }>): Promise<Outcome> {
   const slash = change.path.lastIndexOf('/');
-  const folder = await tree.find(change.path.slice(0, slash) || '/');
+  const folder = await files.find(change.path.slice(0, slash) || '/');
   if (folder?.entry.kind !== 'directory') return { kind: 'left', remark: 'its folder is not there any more' };
   const name = change.path.slice(slash + 1);
   const content = Buffer.from(change.beforeBase64, 'base64');
-  await folder.volume.create({ parentInode: folder.entry.inode, name, content, ...change.attributes });
-  await folder.volume.restoreAttributes(folder.entry.inode, name, change.attributes, { withTimes: true });
+  const { mode, uid, gid } = change.attributes;
+  const path = await files.create(`${folder.path === '/' ? '' : folder.path}/${name}`, content, {
+    mode,
+    uid,
+    gid,
+  });
+  await files.setAttributes(path, change.attributes, { withTimes: true });
   return { kind: 'restored', remark: 'was removed since; it is back' };
 }

@@ -1,4 +1,4 @@
-import type { GuestTree } from './guest-tree';
+import type { GuestReader } from './guest-files';
 import { plain } from './operating-system';
 
 export interface Application {
@@ -41,7 +41,7 @@ const NOTABLE: readonly { readonly pattern: RegExp; readonly name: string }[] = 
 ];
 
 /** What runs on the server: notable packages that are installed, and the units that its owner wrote. */
-export async function readApplications(tree: GuestTree): Promise<Application[]> {
+export async function readApplications(tree: GuestReader): Promise<Application[]> {
   const status = await tree.readText('/var/lib/dpkg/status', DPKG_STATUS_BYTES_MAX);
   const fromPackages = notablePackages(status ?? '');
   const known = new Set(fromPackages.map(({ name }) => name));
@@ -65,7 +65,7 @@ export function notablePackages(status: string): Application[] {
 }
 
 /** Unit files in /etc/systemd/system that are files of their own: links there belong to packages. */
-async function ownUnits(tree: GuestTree): Promise<Application[]> {
+async function ownUnits(tree: GuestReader): Promise<Application[]> {
   const entries = await tree.entries('/etc/systemd/system');
   return entries
     .filter(({ kind, name }) => kind === 'file' && name.endsWith('.service') && !name.includes('@'))

@@ -1,6 +1,6 @@
 import { type IdentifiedPartition, parseDeviceName, stableName } from './block-devices';
 import { parseFstab } from './fstab';
-import type { GuestTree } from './guest-tree';
+import type { GuestReader } from './guest-files';
 
 /** Turns names that depend on the disk's controller into names that stay. */
 export interface DeviceNames {
@@ -18,7 +18,7 @@ const FIRST_DISKS = ['sda', 'hda', 'vda', 'xvda', 'nvme0n1', 'mmcblk0'];
 
 /** The moved disk is the one that the root is on by its old name; where nothing says so, the first one. */
 export async function readDeviceNames(
-  tree: GuestTree,
+  tree: GuestReader,
   partitions: readonly IdentifiedPartition[],
 ): Promise<DeviceNames> {
   const fstab = parseFstab((await tree.readText('/etc/fstab')) ?? '');

@@ -1,4 +1,5 @@
 import { type DirectoryEntry, type ExtVolume, ROOT_INODE } from '../file-system/ext-volume';
+import type { GuestReader } from './guest-files';
 
 export interface Mount<Volume extends ExtVolume = ExtVolume> {
   /** `/`, `/boot` … */
@@ -19,7 +20,7 @@ const PATH_PARTS_MAX = 256;
 export const TEXT_BYTES_MAX = 1024 * 1024;
 
 /** A guest's files, over its mounts. Symlinks lead only to places inside of the guest's own root. */
-export class GuestTree<Volume extends ExtVolume = ExtVolume> {
+export class GuestTree<Volume extends ExtVolume = ExtVolume> implements GuestReader {
   private mounts: readonly Mount<Volume>[];
 
   constructor(readonly root: Volume) {

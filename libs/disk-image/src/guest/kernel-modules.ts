@@ -1,4 +1,4 @@
-import type { GuestTree } from './guest-tree';
+import type { GuestReader } from './guest-files';
 
 /** What a kernel can load, by the lists that depmod writes. */
 export interface KernelModules {
@@ -13,7 +13,7 @@ const MODULES_DEP_BYTES_MAX = 16 * 1024 * 1024;
 const MODULES_MAX = 50_000;
 
 export async function readKernelModules(
-  tree: GuestTree,
+  tree: GuestReader,
   version: string,
 ): Promise<KernelModules | undefined> {
   const folder = `/lib/modules/${version}`;

@@ -1,6 +1,6 @@
 import type { HostTools } from '@watari/host-tools';
 import { type Compression, type Initramfs, readInitramfs } from '../initramfs/initramfs';
-import type { GuestTree } from './guest-tree';
+import type { GuestReader } from './guest-files';
 import { type KernelModules, moduleName, readKernelModules } from './kernel-modules';
 
 export interface Kernel {
@@ -27,7 +27,7 @@ const VERSION = /^[0-9][A-Za-z0-9._+~-]{0,99}$/;
 export const BOOT_DRIVERS = ['virtio_pci', 'virtio_blk'] as const;
 
 /** Kernels in /boot, newest names last. */
-export async function listKernels(tree: GuestTree): Promise<KernelFiles[]> {
+export async function listKernels(tree: GuestReader): Promise<KernelFiles[]> {
   const names = await tree.names('/boot');
   const versions = names
     .filter((name) => name.startsWith('vmlinuz-'))
@@ -47,7 +47,7 @@ export async function listKernels(tree: GuestTree): Promise<KernelFiles[]> {
 
 /** Looks into the initramfs of every kernel. */
 export async function readKernels(
-  tree: GuestTree,
+  tree: GuestReader,
   tools: HostTools,
   signal?: AbortSignal,
 ): Promise<Kernel[]> {

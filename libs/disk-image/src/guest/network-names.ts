@@ -1,4 +1,4 @@
-import type { GuestTree } from './guest-tree';
+import type { GuestReader } from './guest-files';
 
 export type NetworkFileKind = 'udev-rule' | 'link' | 'netplan';
 
@@ -15,7 +15,7 @@ const NICS_MAX = 64;
 const MAC = /([0-9a-f]{2}(?::[0-9a-f]{2}){5})/i;
 
 /** Names that the guest gives to NICs by their addresses, each address once. */
-export async function readNicRules(tree: GuestTree): Promise<NicRule[]> {
+export async function readNicRules(tree: GuestReader): Promise<NicRule[]> {
   const rules: NicRule[] = [];
   for (const path of await filesIn(tree, '/etc/udev/rules.d', '.rules'))
     rules.push(...parseUdevRules((await tree.readText(path)) ?? '', path));
@@ -28,7 +28,7 @@ export async function readNicRules(tree: GuestTree): Promise<NicRule[]> {
 }
 
 /** Interfaces that the network set-up names, whether or not something binds the name to an address. */
-export async function readConfiguredNics(tree: GuestTree): Promise<string[]> {
+export async function readConfiguredNics(tree: GuestReader): Promise<string[]> {
   const names = new Set<string>();
   const files = ['/etc/network/interfaces', ...(await filesIn(tree, '/etc/network/interfaces.d', ''))];
   for (const path of files)
@@ -43,7 +43,7 @@ export async function readConfiguredNics(tree: GuestTree): Promise<string[]> {
 }
 
 /** Files of a folder, in the order in which the guest reads them. */
-export async function filesIn(tree: GuestTree, folder: string, suffix: string): Promise<string[]> {
+export async function filesIn(tree: GuestReader, folder: string, suffix: string): Promise<string[]> {
   const names = (await tree.names(folder)).filter((name) => name.endsWith(suffix));
   return names.slice(0, RULE_FILES_MAX).map((name) => `${folder}/${name}`);
 }

@@ -1,4 +1,4 @@
-import type { GuestTree } from './guest-tree';
+import type { GuestReader } from './guest-files';
 
 export interface OperatingSystem {
   /** osinfo short id, such as debian12 or ubuntu22.04; `unknown` where no release is named. */
@@ -19,7 +19,7 @@ export function parseOsRelease(text: string): ReadonlyMap<string, string> {
 }
 
 /** What os-release says; undefined where there is none. */
-export async function readOperatingSystem(tree: GuestTree): Promise<OperatingSystem | undefined> {
+export async function readOperatingSystem(tree: GuestReader): Promise<OperatingSystem | undefined> {
   const text = (await tree.readText('/etc/os-release')) ?? (await tree.readText('/usr/lib/os-release'));
   if (text === undefined) return undefined;
   const words = parseOsRelease(text);
@@ -36,7 +36,7 @@ export async function readOperatingSystem(tree: GuestTree): Promise<OperatingSys
 }
 
 /** By the dynamic loader that the system's programs ask for, or the libraries' folder. */
-async function readArchitecture(tree: GuestTree): Promise<string> {
+async function readArchitecture(tree: GuestReader): Promise<string> {
   const triplets = { 'x86_64-linux-gnu': 'x86_64', 'aarch64-linux-gnu': 'aarch64', 'i386-linux-gnu': 'i686' };
   for (const [triplet, architecture] of Object.entries(triplets))
     if (await tree.find(`/usr/lib/${triplet}`)) return architecture;

@@ -3,7 +3,19 @@ import { createHostTools } from '@watari/host-tools';
 import { type Command, Option } from 'commander';
 import { contextOf } from '../context';
 import { bytesInWords, table } from '../output';
-import { SOURCE_FORMATS, SOURCE_FORMAT_HELP, type SourceFormat } from '../disk-options';
+import {
+  KEY_FILE_HELP,
+  SOURCE_FORMATS,
+  SOURCE_FORMAT_HELP,
+  type SourceFormat,
+  keyFileOption,
+  readKeyFiles,
+} from '../disk-options';
+
+interface InspectFlags {
+  readonly format?: SourceFormat;
+  readonly keyFile?: readonly string[];
+}
 
 export function addInspect(program: Command, signal: AbortSignal): void {
   program
@@ -14,6 +26,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
         SOURCE_FORMATS,
       ),
     )
+    .option('--key-file <file>', 'key of an encrypted (LUKS) disk; may be given several times', keyFileOption)
     .addHelpText(
       'after',
       [
@@ -21,20 +34,25 @@ export function addInspect(program: Command, signal: AbortSignal): void {
         'Examples:',
         '  watari inspect disk.raw',
         '  watari inspect disk.qcow2 --format qcow2 --json',
+        '  watari inspect disk.raw --key-file passphrase',
         '',
         SOURCE_FORMAT_HELP,
+        '',
+        KEY_FILE_HELP,
         '',
         'Exit code 3 when the disk cannot be read, or holds nothing that could be moved; the message says why.',
       ].join('\n'),
     )
-    .action(async (path: string, { format }: { format?: SourceFormat }, command: Command) => {
+    .action(async (path: string, { format, keyFile }: InspectFlags, command: Command) => {
       const { output } = contextOf(command, signal);
+      const keys = await readKeyFiles(keyFile);
       const progress = output.progress();
       try {
         const found = await inspectDisk({
           path,
           ...(format && { format }),
           tools: createHostTools(),
+          appliance: { keys },
           onProgress: (text, fraction) => progress.update(text, fraction),
           signal,
         });

@@ -2,7 +2,7 @@ import { DiskUnusable } from '../errors';
 import type { EditableVolume } from '../file-system/editable-volume';
 import type { DirectoryEntry } from '../file-system/ext-volume';
 import { type InodeAttributes, PRESERVED_FLAGS } from '../file-system/inode-attributes';
-import { type Found, type GuestTree, TEXT_BYTES_MAX } from '../guest/guest-tree';
+import { type Found, type GuestTree, TEXT_BYTES_MAX } from './guest-tree';
 import type { FileRights, FoundFile, GuestFiles, NamedFile } from './guest-files';
 
 interface Place {
