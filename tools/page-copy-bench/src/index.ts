@@ -1,0 +1,2 @@
+export { median, writeTable } from './table';
+export { guestProgram, readReports } from './guest-program';
