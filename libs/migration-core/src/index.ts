@@ -15,6 +15,7 @@ export {
   type FrameType,
   FrameWriter,
 } from './frame';
+export * from './copy';
 export * from './history';
 export * from './link';
 export * from './planner';
