@@ -16,6 +16,7 @@ import {
 
 import { AgentError } from '../errors';
 import { Allowance } from './allowance';
+import { decodeApplied } from './applied';
 
 /** The part of a link that the stream needs. */
 export interface FrameSink {
@@ -66,7 +67,7 @@ export class SourceStream {
   readonly #inFlight: { readonly sequence: number; readonly wireBytes: number }[] = [];
   readonly #allowance: Allowance | null;
   #wasHeldBackByOperator = false;
-  #wasHeldBackInFlight = false;
+  #wasHeldBackByEnds = false;
   #isInFlightTight = false;
   #appliedBytes = 0;
   #server: Server | null = null;
@@ -129,11 +130,14 @@ export class SourceStream {
     return { sent: this.#wireBytes, queued: this.#wireBytes - this.#appliedWireBytes };
   }
 
-  /** What held the stream back since this was last asked: the operator's limit, or the bound on what is under way. */
+  /**
+   * What held the stream back since this was last asked: the operator's limit, or the bound on what is under way and a
+   * target that could not keep up. What crossed meanwhile says nothing of the link.
+   */
   takeHeldBackBy(): 'operator' | 'pacing' | null {
-    const by = this.#wasHeldBackByOperator ? 'operator' : this.#wasHeldBackInFlight ? 'pacing' : null;
+    const by = this.#wasHeldBackByOperator ? 'operator' : this.#wasHeldBackByEnds ? 'pacing' : null;
     this.#wasHeldBackByOperator = false;
-    this.#wasHeldBackInFlight = false;
+    this.#wasHeldBackByEnds = false;
     return by;
   }
 
@@ -173,14 +177,13 @@ export class SourceStream {
       this.gate.push(frame.payload);
       return;
     }
-    if (frame.type !== FRAME_TYPE.applied || frame.payload.length !== 16)
+    if (frame.type !== FRAME_TYPE.applied)
       throw new AgentError('LINK_FRAME_UNEXPECTED', `The target sent a frame of type ${frame.type}.`);
-    const view = new DataView(frame.payload.buffer, frame.payload.byteOffset, 16);
-    const sequence = Number(view.getBigUint64(0));
-    const applied = Number(view.getBigUint64(8));
-    if (applied < this.#appliedBytes || applied > this.counters.guestBytes)
+    const { sequence, streamBytes, isTargetSlow } = decodeApplied(frame.payload);
+    if (streamBytes < this.#appliedBytes || streamBytes > this.counters.guestBytes)
       throw new AgentError('LINK_FRAME_UNEXPECTED', 'The target acknowledged what was not sent.');
-    this.#appliedBytes = applied;
+    this.#appliedBytes = streamBytes;
+    if (isTargetSlow) this.#wasHeldBackByEnds = true;
     while (this.#inFlight[0] && this.#inFlight[0].sequence <= sequence)
       this.#appliedWireBytes = this.#inFlight.shift()!.wireBytes;
     this.pump();
@@ -196,7 +199,7 @@ export class SourceStream {
   pump(): void {
     const waitMs = this.#allowance?.waitMs(performance.now()) ?? 0;
     const isInFlightFull = this.#wireBytes - this.#appliedWireBytes > this.#inFlightWireBytesMax;
-    if (isInFlightFull && this.#isInFlightTight) this.#wasHeldBackInFlight = true;
+    if (isInFlightFull && this.#isInFlightTight) this.#wasHeldBackByEnds = true;
     const isFull =
       this.sink.isFull ||
       isInFlightFull ||

@@ -11,6 +11,7 @@ import {
 } from '@watari/migration-core';
 
 import { AgentError } from '../errors';
+import { encodeApplied } from './applied';
 
 /** What may wait for QEMU before the link is held back. */
 const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
@@ -18,7 +19,6 @@ const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
 const WAITING_FRAMES_MAX = 8;
 /** Acknowledged at least so often, and whenever QEMU has taken all there was. */
 const ACKNOWLEDGE_BYTES = 128 * 1024;
-const APPLIED_PAYLOAD_BYTES = 16;
 
 export interface TargetStreamOptions extends StreamDecoderOptions {
   readonly codecs: readonly CodecId[];
@@ -49,6 +49,8 @@ export class TargetStream {
   #appliedBytes = 0;
   #sequence = 0;
   #isHeldBack = false;
+  /** Since the last word to the source. */
+  #wasHeldBack = false;
 
   private constructor(
     private readonly socket: Socket,
@@ -111,6 +113,7 @@ export class TargetStream {
     this.#unpacker.push(frame);
     if (this.#isFull && !this.#isHeldBack) {
       this.#isHeldBack = true;
+      this.#wasHeldBack = true;
       this.link.pauseReading();
     }
   }
@@ -147,11 +150,13 @@ export class TargetStream {
   #acknowledge(): void {
     if (this.#appliedBytes === this.#acknowledgedBytes) return;
     this.#acknowledgedBytes = this.#appliedBytes;
-    const payload = new Uint8Array(APPLIED_PAYLOAD_BYTES);
-    const view = new DataView(payload.buffer);
-    view.setBigUint64(0, BigInt(this.#sequence));
-    view.setBigUint64(8, BigInt(this.#appliedBytes));
-    this.link.sendFrame(this.link.writer.frame(FRAME_TYPE.applied, payload));
+    const applied = {
+      sequence: this.#sequence,
+      streamBytes: this.#appliedBytes,
+      isTargetSlow: this.#wasHeldBack || this.#isHeldBack,
+    };
+    this.#wasHeldBack = false;
+    this.link.sendFrame(this.link.writer.frame(FRAME_TYPE.applied, encodeApplied(applied)));
   }
 
   #letOn(): void {
