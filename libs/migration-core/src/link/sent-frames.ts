@@ -12,6 +12,8 @@ export class SentFrames<Wire> {
   readonly #frames: SentFrame<Wire>[] = [];
   #bytes = 0;
   #acknowledged = 0;
+  /** Frames that wait for a connection. */
+  #waiting = 0;
   #lastSequence = 0;
 
   get bytes(): number {
@@ -24,6 +26,7 @@ export class SentFrames<Wire> {
 
   add(sequence: number, bytes: Uint8Array, wire: Wire | null): void {
     this.#frames.push({ sequence, bytes, wire });
+    if (wire === null) this.#waiting += 1;
     this.#bytes += bytes.length;
     this.#lastSequence = sequence;
   }
@@ -42,6 +45,7 @@ export class SentFrames<Wire> {
     for (const frame of this.#frames) {
       if (frame.sequence > sequence) break;
       this.#bytes -= frame.bytes.length;
+      if (frame.wire === null) this.#waiting -= 1;
       count += 1;
     }
     this.#frames.splice(0, count);
@@ -49,14 +53,22 @@ export class SentFrames<Wire> {
 
   /** The connection is gone: what went out on it waits for another. */
   release(wire: Wire): void {
-    for (const frame of this.#frames) if (frame.wire === wire) frame.wire = null;
+    for (const frame of this.#frames) {
+      if (frame.wire !== wire) continue;
+      frame.wire = null;
+      this.#waiting += 1;
+    }
   }
 
   /** What waits for a connection, oldest first; each goes where `choose` says. */
   assign(choose: () => Wire, send: (wire: Wire, bytes: Uint8Array) => void): void {
-    for (const frame of this.#frames) {
+    // Mostly it is the newest alone: those before it are on their way.
+    let index = this.#waiting === 1 && this.#frames.at(-1)?.wire === null ? this.#frames.length - 1 : 0;
+    for (; this.#waiting > 0; index += 1) {
+      const frame = this.#frames[index]!;
       if (frame.wire !== null) continue;
       frame.wire = choose();
+      this.#waiting -= 1;
       send(frame.wire, frame.bytes);
     }
   }
