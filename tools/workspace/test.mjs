@@ -2,7 +2,7 @@
 // Arguments go to Jest: `npm test -- libs/event-bus`.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,6 +18,8 @@ const jest = spawnSync(
     join(root, 'node_modules/jest/bin/jest.js'),
     '--json',
     `--outputFile=${report}`,
+    // Jest leaves one processor to itself, which would be half of two; tests mostly wait for programs.
+    `--maxWorkers=${Math.max(2, availableParallelism() - 1)}`,
     ...process.argv.slice(2),
   ],
   { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
