@@ -28,9 +28,10 @@ export interface Codec {
   compress(bytes: Uint8Array, level: number): Promise<Uint8Array>;
   /**
    * `rawBytes` is the exact length of the result. The input may come from an attacker: whatever it claims, no more is
-   * set aside than a small multiple of `rawBytes`. Rejects with a CompressionError.
+   * set aside than a small multiple of `rawBytes`. `into`, of that length, may take the result; what is returned is
+   * where it stands. Rejects with a CompressionError.
    */
-  decompress(bytes: Uint8Array, rawBytes: number): Promise<Uint8Array>;
+  decompress(bytes: Uint8Array, rawBytes: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** Hands the bytes through, without a copy. */

@@ -5,11 +5,12 @@ import { rejectionCodeOf } from './testing/compression-code-of';
 import { heapLikeBytes } from './testing/page-content';
 import { zstdCodec } from './zstd-codec';
 import { type ZstdLibrary, zstdOfNode, zstdOfPackage } from './zstd-library';
+import { zstdOfSystem } from './zstd-system';
 
 // Some of it compresses tens of megabytes, which takes its time on a busy machine.
 jest.setTimeout(20_000);
 
-const libraries = [zstdOfPackage(), zstdOfNode()].filter((library) => library !== null);
+const libraries = [zstdOfSystem(), zstdOfPackage(), zstdOfNode()].filter((library) => library !== null);
 
 it('finds a library to test', () => expect(libraries).not.toHaveLength(0));
 

@@ -25,10 +25,10 @@ export function zstdCodec(library: ZstdLibrary): Codec {
       const frame = await failingAs('compress', () => library.compress(inPlace(bytes), level));
       return withContentSize(frame, bytes.length);
     },
-    async decompress(bytes, rawBytes) {
+    async decompress(bytes, rawBytes, into) {
       requireRawLength(rawBytes);
       checkZstdFrame(bytes, rawBytes);
-      const raw = await failingAs('decompress', () => library.decompress(inPlace(bytes), rawBytes));
+      const raw = await failingAs('decompress', () => library.decompress(inPlace(bytes), rawBytes, into));
       if (raw.length !== rawBytes)
         throw new CompressionError(
           'COMPRESSION_LENGTH_WRONG',

@@ -1,11 +1,16 @@
 import zlib from 'node:zlib';
 
+import { zstdOfSystem } from './zstd-system';
+
 /** What is needed of a library that does zstd. Calls overlap; each runs on libuv's thread pool. */
 export interface ZstdLibrary {
   readonly name: string;
   compress(bytes: Buffer, level: number): Promise<Uint8Array>;
-  /** Only ever called with a frame that was checked against `rawBytes`. */
-  decompress(bytes: Buffer, rawBytes: number): Promise<Uint8Array>;
+  /**
+   * Only ever called with a frame that was checked against `rawBytes`. `into`, of that length, may take the result;
+   * what is returned is where it stands.
+   */
+  decompress(bytes: Buffer, rawBytes: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** Node's own, from 22.15 on; absent from the types of Node 20. */
@@ -31,9 +36,9 @@ const PACKAGE_NAME = '@toondepauw/node-zstd';
 /** Below this zlib refuses the chunk size. */
 const CHUNK_BYTES_MIN = 64;
 
-/** The best that this Node can load; null when it has none. */
+/** The quickest that this Node can load; null when there is none. */
 export function findZstdLibrary(): ZstdLibrary | null {
-  return zstdOfNode() ?? zstdOfPackage();
+  return zstdOfSystem() ?? zstdOfNode() ?? zstdOfPackage();
 }
 
 export function zstdOfNode(candidate: object = zlib): ZstdLibrary | null {
