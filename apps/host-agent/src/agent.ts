@@ -6,12 +6,13 @@ import { createHostTools, type HostTools } from '@watari/host-tools';
 import { FolderLock } from '@watari/process-identity';
 import { type Logger, pino } from 'pino';
 
+import { DataPlane } from './data-plane/data-plane';
+import type { HistorySettings } from './data-plane/histories';
 import { Guests } from './guests/guests';
 import { readBootId, readHostFacts } from './host-facts';
 import { apiRoutes } from './http/api-routes';
 import { createApiServer } from './http/api-server';
 import { AgentMetrics } from './metrics/agent-metrics';
-import { Histories, HISTORY_DEFAULTS, type HistorySettings } from './moves/histories';
 import { createDataServer } from './moves/link-security';
 import { Moves } from './moves/moves';
 import type { LinkSettings } from './moves/source-move';
@@ -64,6 +65,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
   const folders = await StateFolders.open(options.stateFolder);
   const lock = await FolderLock.take(folders.root);
   const servers: Server[] = [];
+  let plane: DataPlane | null = null;
   try {
     const [platform, bootId, host] = await Promise.all([
       examinePlatform(options.tools ?? createHostTools(), options.accelerator),
@@ -72,7 +74,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     ]);
     logger.info({ accelerator: platform.accelerator, why: platform.acceleratorReason }, 'accelerator');
     const guests = new Guests({ agentId, platform, folders, logger });
-    const histories = await Histories.open(folders, { ...HISTORY_DEFAULTS, ...options.history }, logger);
+    plane = await DataPlane.start(folders, options.history ?? {}, logger);
     const traces = new Traces(folders, logger);
     const address = { apiUrl: '', data: { host: '', port: 0 } };
     const moves = new Moves({
@@ -80,7 +82,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       guests,
       platform,
       folders,
-      histories,
+      plane,
       traces,
       link: { ...LINK_DEFAULTS, ...options.link },
       onEnded: (status) => metrics.moveEnded(status),
@@ -93,7 +95,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       agentId,
       version: AGENT_VERSION,
       activeMoves: () => moves.active(),
-      historyBytes: async () => (await histories.list()).reduce((sum, { bytes }) => sum + bytes, 0),
+      historyBytes: async () => (await plane!.listHistories()).reduce((sum, { bytes }) => sum + bytes, 0),
     });
     await moves.load();
     await guests.adoptAll();
@@ -112,7 +114,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     });
     const apiServer = createApiServer(
       tls,
-      apiRoutes({ agentId, bootId, guests, moves, histories, metrics, health }),
+      apiRoutes({ agentId, bootId, guests, moves, plane, metrics, health }),
       logger,
     );
     servers.push(dataServer, apiServer);
@@ -132,7 +134,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     const stop = async (stopGuests: boolean): Promise<void> => {
       for (const server of servers) server.close();
       await moves.stop();
-      await histories.close();
+      await plane?.close();
       await metrics.close();
       if (stopGuests) for (const { guestId } of guests.all()) await guests.delete(guestId);
       guests.releaseAll();
@@ -148,6 +150,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     };
   } catch (error) {
     for (const server of servers) server.close();
+    await plane?.close();
     await lock.release();
     throw error;
   }

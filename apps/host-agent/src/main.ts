@@ -9,7 +9,7 @@ import { pino } from 'pino';
 
 import { AGENT_VERSION, LINK_DEFAULTS, startHostAgent } from './agent';
 import { AgentError, describeError } from './errors';
-import { HISTORY_DEFAULTS } from './moves/histories';
+import { HISTORY_DEFAULTS } from './data-plane/histories';
 
 interface CliOptions {
   agentId: string;

@@ -34,6 +34,7 @@ export {
   type StreamEncoderOptions,
   type StreamSummary,
 } from './stream-encoder';
+export { Slabs } from './slabs';
 export { StreamParser } from './stream-parser';
 export type { StreamRecord } from './stream-record';
 export { decodeStream, type EncodePipeOptions, encodeStream, type StreamPipeOptions } from './stream-pipes';

@@ -1,6 +1,7 @@
 import { type Frame, FRAME_TYPE, type FrameType, FrameWriter } from './frame';
 import type { CodecId } from './compression';
 import { PageWireError } from './errors';
+import type { Slabs } from './slabs';
 import { storeSections, unpackSections, unstoreSections } from './record-packing';
 import type { StreamRecord } from './stream-record';
 
@@ -28,10 +29,17 @@ export function frameOf(writer: FrameWriter, { type, payload, ...more }: FrameCo
   return writer.frame(type, payload, more);
 }
 
-/** The record in a frame. Rejects with PageWireError when the frame holds none, or does not hold. */
-export async function recordOf(frame: Frame, agreed: readonly CodecId[]): Promise<StreamRecord> {
+/**
+ * The record in a frame. Rejects with PageWireError when the frame holds none, or does not hold. `slabs` as in
+ * `unpackSections`.
+ */
+export async function recordOf(
+  frame: Frame,
+  agreed: readonly CodecId[],
+  slabs?: Slabs,
+): Promise<StreamRecord> {
   if (frame.type !== FRAME_TYPE.data) return plainRecordOf(frame);
-  return dataRecord(frame, await unpackSections(frame.payload, agreed));
+  return dataRecord(frame, await unpackSections(frame.payload, agreed, slabs));
 }
 
 /** The same where nothing but stored sections was agreed on, at once. */

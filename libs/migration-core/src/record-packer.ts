@@ -13,6 +13,7 @@ import {
 import type { Frame } from './frame';
 import { contentOf, type FrameContent, recordOf } from './record-framing';
 import { packSections } from './record-packing';
+import type { Slabs } from './slabs';
 import type { StreamRecord } from './stream-record';
 import type { Sections } from './tokens';
 
@@ -24,6 +25,15 @@ export interface RecordPackerOptions {
   /** What the link takes now, in bytes per second; null while that is unknown. */
   readonly linkBytesPerSecond?: () => number | null;
   readonly nowMs?: () => number;
+  /** Where the content of records comes from, and goes back to once it is packed. */
+  readonly slabs?: Slabs;
+}
+
+export interface RecordUnpackerOptions {
+  /** What was agreed on. Default: all that this process has. */
+  readonly codecs?: readonly CodecId[];
+  /** Memory for what is unpacked; goes back there when `onRecord` returns. */
+  readonly slabs?: Slabs;
 }
 
 /** The time that less takes says more of the queue than of the compression. */
@@ -112,8 +122,9 @@ export class RecordPacker {
     this.#reason = plan.reason;
     const { level } = plan;
     const beganMs = nowMs();
-    waiting.payload = await packSections(sections, level === 'stored' ? null : { codec: this.#codec, level });
     const rawBytes = bytesOf(waiting.record);
+    waiting.payload = await packSections(sections, level === 'stored' ? null : { codec: this.#codec, level });
+    this.options.slabs?.give(sections.content);
     if (level === 'stored' || rawBytes < TELLING_BYTES_MIN) return;
     this.#chooser = observeBatch(this.#chooser, {
       level,
@@ -154,13 +165,18 @@ export class RecordUnpacker {
   #tail: Promise<void> = Promise.resolve();
   #waitingFrames = 0;
   #isFailed = false;
+  readonly #codecs: readonly CodecId[];
+  readonly #slabs: Slabs | undefined;
 
   /** `onRecord` may throw. `onError` is called once; nothing is handed on after it. */
   constructor(
     private readonly onRecord: (record: StreamRecord, frame: Frame) => void,
     private readonly onError: (error: Error) => void,
-    private readonly codecs: readonly CodecId[] = availableCodecs().map(({ id }) => id),
-  ) {}
+    { codecs = availableCodecs().map(({ id }) => id), slabs }: RecordUnpackerOptions = {},
+  ) {
+    this.#codecs = codecs;
+    this.#slabs = slabs;
+  }
 
   get waitingFrames(): number {
     return this.#waitingFrames;
@@ -168,12 +184,14 @@ export class RecordUnpacker {
 
   push(frame: Frame): void {
     this.#waitingFrames += 1;
-    const unpacked = recordOf(frame, this.codecs);
+    const unpacked = recordOf(frame, this.#codecs, this.#slabs);
     // Waited for below, in its turn.
     unpacked.catch(() => undefined);
     this.#tail = this.#tail.then(async () => {
       try {
-        if (!this.#isFailed) this.onRecord(await unpacked, frame);
+        const record = await unpacked;
+        if (!this.#isFailed) this.onRecord(record, frame);
+        this.#giveBack(record);
       } catch (error) {
         this.#fail(error);
       } finally {
@@ -185,6 +203,12 @@ export class RecordUnpacker {
   /** Resolves when everything that came has been handed on, or failed. */
   drained(): Promise<void> {
     return this.#tail;
+  }
+
+  #giveBack(record: StreamRecord): void {
+    if (!this.#slabs || record.kind !== 'data') return;
+    const { tokens, masks, literals, content, opaque } = record.sections;
+    for (const section of [tokens, masks, literals, content, opaque]) this.#slabs.give(section);
   }
 
   #fail(error: unknown): void {

@@ -10,6 +10,7 @@ import {
 import { getU32, putU32 } from './big-endian';
 import { PageWireError } from './errors';
 import { FRAME_LOGICAL_BYTES_MAX } from './frame';
+import type { Slabs } from './slabs';
 import type { Sections } from './tokens';
 
 const SECTION_NAMES = ['tokens', 'masks', 'literals', 'opaque', 'content'] as const;
@@ -52,14 +53,17 @@ export function storeSections(sections: Sections): Uint8Array {
 
 /**
  * The sections of a payload that came from the other side; `agreed` are the codecs that may be in it. Rejects with
- * PageWireError: SECTIONS_INVALID when it does not hold or names what was not agreed on.
+ * PageWireError: SECTIONS_INVALID when it does not hold or names what was not agreed on. With `slabs`, they may lie in
+ * memory from there, which the caller gives back, section by section, when it is done with them.
  */
-export async function unpackSections(payload: Uint8Array, agreed: readonly CodecId[]): Promise<Sections> {
+export async function unpackSections(
+  payload: Uint8Array,
+  agreed: readonly CodecId[],
+  slabs?: Slabs,
+): Promise<Sections> {
   const { lengths, columns } = readHeads(payload);
   try {
-    const unpacked = await Promise.all(
-      columns.map(({ codecId, rawBytes, packed }) => codecOf(codecId, agreed).decompress(packed, rawBytes)),
-    );
+    const unpacked = await Promise.all(columns.map((column) => unpackColumn(column, agreed, slabs)));
     return toSections(lengths, unpacked);
   } catch (error) {
     if (!(error instanceof CompressionError)) throw error;
@@ -76,6 +80,20 @@ export function unstoreSections(payload: Uint8Array): Sections {
     return packed;
   });
   return toSections(lengths, stored);
+}
+
+async function unpackColumn(
+  { codecId, rawBytes, packed }: Column,
+  agreed: readonly CodecId[],
+  slabs: Slabs | undefined,
+): Promise<Uint8Array> {
+  const codec = codecOf(codecId, agreed);
+  if (!slabs || codec.id === CODEC_ID.stored) return codec.decompress(packed, rawBytes);
+  const into = slabs.take(rawBytes);
+  const unpacked = await codec.decompress(packed, rawBytes, into);
+  // Not every library can be told where to.
+  if (unpacked.buffer !== into.buffer) slabs.give(into);
+  return unpacked;
 }
 
 function columnsOf(sections: Sections): Uint8Array[] {

@@ -5,6 +5,7 @@ import { PageWireError } from './errors';
 import { FRAME_LOGICAL_BYTES_MAX } from './frame';
 import { decodeLayout, type LayoutNote } from './reduction/page-layout';
 import { emptyMirror, MIRROR_PAGES_MAX, type PageMirror } from './reduction/page-mirror';
+import type { Slabs } from './slabs';
 import type { StreamSummary } from './stream-encoder';
 import { StreamRebuilder } from './stream-rebuilder';
 import type { StreamRecord } from './stream-record';
@@ -20,6 +21,8 @@ export interface StreamDecoderOptions {
    * which refuses the stream.
    */
   readonly startMirror?: (note: LayoutNote) => PageMirror | null;
+  /** Memory for the pieces of the stream, which whoever takes them gives back there. */
+  readonly slabs?: Slabs;
 }
 
 const LAYOUT_PAGES_DEFAULT = 2 ** 24;
@@ -32,7 +35,7 @@ const LAYOUT_PAGES_DEFAULT = 2 ** 24;
 export class StreamDecoder {
   readonly counters: StreamCounters = emptyCounters();
   readonly #hash = createHash('sha256');
-  #rebuilder = new StreamRebuilder(null, null);
+  #rebuilder: StreamRebuilder;
   #mirror: PageMirror | null = null;
   #note: LayoutNote | null = null;
   #summary: StreamSummary | null = null;
@@ -42,7 +45,9 @@ export class StreamDecoder {
   constructor(
     private readonly onBytes: (bytes: Uint8Array) => void,
     private readonly options: StreamDecoderOptions = {},
-  ) {}
+  ) {
+    this.#rebuilder = new StreamRebuilder(null, null, options.slabs);
+  }
 
   /** Set once the encoder's last hash has been compared and was equal. */
   get summary(): StreamSummary | null {
@@ -106,7 +111,7 @@ export class StreamDecoder {
     const note = decodeLayout(payload);
     this.#note = note;
     this.#mirror = this.#startMirror(note);
-    this.#rebuilder = new StreamRebuilder(note.layout, this.#mirror);
+    this.#rebuilder = new StreamRebuilder(note.layout, this.#mirror, this.options.slabs);
   }
 
   #startMirror(note: LayoutNote): PageMirror | null {

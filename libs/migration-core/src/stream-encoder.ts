@@ -7,6 +7,7 @@ import { encodeLayout, PageLayout } from './reduction/page-layout';
 import type { PageMirror } from './reduction/page-mirror';
 import { type HashSeed, PageReducer } from './reduction/page-reducer';
 import { kernelsFor } from './reduction/scratch';
+import type { Slabs } from './slabs';
 import { StreamBatch } from './stream-batch';
 import { StreamParser } from './stream-parser';
 import type { StreamRecord } from './stream-record';
@@ -31,6 +32,8 @@ export interface StreamEncoderOptions {
   /** Without it, or where it gives null, the other side keeps nothing and every page crosses whole. */
   readonly startMirror?: (layout: PageLayout) => StartingMirror | null;
   readonly seed?: HashSeed;
+  /** Memory for the content of records, which whoever takes them gives back there. */
+  readonly slabs?: Slabs;
 }
 
 /**
@@ -155,7 +158,7 @@ export class StreamEncoder implements StreamVisitor {
     this.#mirror = start?.mirror ?? null;
     this.#generation = start?.generation ?? 0;
     const kernels = this.#mirror?.kernels ?? kernelsFor(0);
-    this.#batch = new StreamBatch(new PageReducer(kernels, this.#mirror, this.options.seed), this.counters);
+    this.#batch = new StreamBatch(new PageReducer(kernels, this.#mirror, this.options), this.counters);
     const mirrorPagesMax = start?.mirror.pagesMax ?? 0;
     const payload = encodeLayout({ layout, generation: this.#generation, mirrorPagesMax });
     this.onRecord({ kind: 'layout', payload });

@@ -5,6 +5,7 @@ import { PAGE_BYTES } from './qemu-stream';
 import { nameBytesOf, type PageLayout } from './reduction/page-layout';
 import type { PageMirror } from './reduction/page-mirror';
 import { BATCH_PAGES, DELTA_LITERAL_BYTES_MAX, LINES_PER_PAGE, SCRATCH } from './reduction/scratch';
+import type { Slabs } from './slabs';
 import { forEachRecord, invalidTokens, readTokens, type Run, streamBytesOf } from './token-reader';
 import { COPY_ENTRY_BYTES, type Sections, TOKEN } from './tokens';
 
@@ -15,6 +16,7 @@ export class StreamRebuilder {
   constructor(
     private readonly layout: PageLayout | null,
     private readonly mirror: PageMirror | null,
+    private readonly slabs?: Slabs,
   ) {}
 
   /**
@@ -24,7 +26,7 @@ export class StreamRebuilder {
   rebuild(sections: Sections, logicalBytes: number, counters: StreamCounters): Uint8Array {
     const pieces = this.#check(sections, logicalBytes);
     this.#applyDeltas(pieces, sections);
-    const into = new Uint8Array(logicalBytes);
+    const into = this.slabs?.take(logicalBytes) ?? new Uint8Array(logicalBytes);
     let written = 0;
     let opaqueAt = 0;
     let contentAt = 0;
@@ -44,7 +46,7 @@ export class StreamRebuilder {
         switch (piece.token) {
           case TOKEN.zeroRecords:
           case TOKEN.zeroPages:
-            // Zeros need no writing: the buffer came zeroed.
+            into.fill(0, written, written + streamBytesOfPage(piece));
             this.mirror?.setZero(page);
             break;
           case TOKEN.raw:
@@ -61,7 +63,7 @@ export class StreamRebuilder {
             this.#keep(page, into, written);
             break;
         }
-        written += piece.token === TOKEN.zeroRecords ? 1 : PAGE_BYTES;
+        written += streamBytesOfPage(piece);
       });
       count(piece, counters);
     }
@@ -167,6 +169,11 @@ export class StreamRebuilder {
     into.set(name, at + 1);
     return 1 + name.length;
   }
+}
+
+/** What follows a record's head. */
+function streamBytesOfPage({ token }: Run): number {
+  return token === TOKEN.zeroRecords ? 1 : PAGE_BYTES;
 }
 
 function notHeld(): PageWireError {

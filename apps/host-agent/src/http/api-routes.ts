@@ -15,7 +15,7 @@ import { AgentError } from '../errors';
 import type { EventLog } from '../guests/event-log';
 import type { Guests } from '../guests/guests';
 import type { AgentMetrics } from '../metrics/agent-metrics';
-import type { Histories } from '../moves/histories';
+import type { DataPlane } from '../data-plane/data-plane';
 import type { Moves } from '../moves/moves';
 import { probeGuest } from '../probe';
 import { checkStorage } from '../storage-check';
@@ -29,13 +29,13 @@ export interface ApiSurroundings {
   readonly bootId: string;
   readonly guests: Guests;
   readonly moves: Moves;
-  readonly histories: Histories;
+  readonly plane: DataPlane;
   readonly metrics: AgentMetrics;
   readonly health: () => AgentHealth;
 }
 
 export function apiRoutes(around: ApiSurroundings): Route[] {
-  const { agentId, bootId, guests, moves, histories, metrics, health } = around;
+  const { agentId, bootId, guests, moves, plane, metrics, health } = around;
   return [
     { method: 'GET', path: '/health', forAgents: true, handle: () => ({ status: 200, body: health() }) },
     { method: 'GET', path: '/guests', handle: () => ({ status: 200, body: guests.list() }) },
@@ -71,7 +71,7 @@ export function apiRoutes(around: ApiSurroundings): Route[] {
         // A guest that moved away may come back: what it left here goes by its own time.
         const isGone = guest?.status().state === 'moved-away';
         await guests.delete(guestId!);
-        if (guest && !isGone) await histories.remove(guestId!);
+        if (guest && !isGone) await plane.removeHistory(guestId!);
         return { status: 204 };
       },
     },
@@ -150,13 +150,13 @@ export function apiRoutes(around: ApiSurroundings): Route[] {
     {
       method: 'GET',
       path: '/histories',
-      handle: async () => ({ status: 200, body: (await histories.list()).map(historyView) }),
+      handle: async () => ({ status: 200, body: (await plane.listHistories()).map(historyView) }),
     },
     {
       method: 'DELETE',
       path: '/histories/:',
       handle: async ({ ids: [guestId] }) => {
-        await histories.remove(guestId!);
+        await plane.removeHistory(guestId!);
         return { status: 204 };
       },
     },

@@ -87,6 +87,11 @@ export class DataLink<Incoming extends { kind: string }, Outgoing extends { kind
     return this.#lostConnections;
   }
 
+  /** Bytes of frames that the other side has not acknowledged to have received. */
+  get unreceivedBytes(): number {
+    return this.#session.unacknowledgedBytes;
+  }
+
   /** Bytes of frames that went out again after a connection was lost. */
   get resentBytes(): number {
     return this.#session.resentBytes;

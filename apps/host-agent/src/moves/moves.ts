@@ -11,6 +11,7 @@ import {
 } from '@watari/host-agent-client';
 import type { Logger } from 'pino';
 
+import type { DataPlane } from '../data-plane/data-plane';
 import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
 import type { Guests } from '../guests/guests';
@@ -22,11 +23,10 @@ import type { SourceRecord } from './move-record';
 import { standingOf, stepAfterRestart } from './ownership';
 import { settleWithSource, settleWithTarget } from './settle';
 import { Settlement } from './settlement';
-import type { Histories } from './histories';
 import { LinkAcceptor } from './link-acceptor';
 import { type SourceMessage, SourceMessageSchema, type TargetMessage } from './messages';
 import { type LinkSettings, SourceMove } from './source-move';
-import { FixedCost } from './steering';
+import { Experience } from './steering';
 import { takeBack } from './take-back';
 import { TargetMove } from './target-move';
 import type { Traces } from './traces';
@@ -36,7 +36,7 @@ export interface MovesSurroundings {
   readonly guests: Guests;
   readonly platform: QemuPlatform;
   readonly folders: StateFolders;
-  readonly histories: Histories;
+  readonly plane: DataPlane;
   readonly traces: Traces;
   readonly link: LinkSettings;
   /** A move from here is over, whatever became of it. */
@@ -61,7 +61,7 @@ export class Moves {
   readonly #running = new Map<string, Running>();
   readonly #incoming = new Set<TargetMove>();
   readonly #acceptor: LinkAcceptor<SourceMessage, TargetMessage>;
-  readonly #fixedCost = new FixedCost();
+  readonly #experience = new Experience();
 
   constructor(private readonly around: MovesSurroundings) {
     this.#store = new MoveStore(around.folders, around.logger);
@@ -126,8 +126,8 @@ export class Moves {
       apiUrl: this.around.apiUrl(),
       bootId: this.around.bootId,
       qemuVersion: this.around.platform.qemuVersion,
-      fixedCost: this.#fixedCost,
-      histories: this.around.histories,
+      experience: this.#experience,
+      plane: this.around.plane,
       traces: this.around.traces,
       link: this.around.link,
       outSocket: this.around.folders.socket(guest.guestId, 'out'),
@@ -236,7 +236,7 @@ export class Moves {
       guests: this.around.guests,
       platform: this.around.platform,
       bootId: this.around.bootId,
-      histories: this.around.histories,
+      plane: this.around.plane,
       logger: this.around.logger.child({ from: agentId }),
       inSocket: (guestId) => this.around.folders.socket(guestId, 'in'),
       discard: (guest) => this.#discard(guest),

@@ -1,9 +1,9 @@
-import { randomInt } from 'node:crypto';
-
 import type { MoveRequest, MoveStatus, TlsMaterial } from '@watari/host-agent-client';
-import { emptyMirror, type Frame } from '@watari/migration-core';
+import type { Frame } from '@watari/migration-core';
 import type { Logger } from 'pino';
 
+import type { DataPlane } from '../data-plane/data-plane';
+import type { LoadedHistory } from '../data-plane/messages';
 import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
 import { type QmpEvent, timestampMs } from '../qmp/qmp-client';
@@ -20,13 +20,12 @@ import {
   type TargetMessage,
   TargetMessageSchema,
 } from './messages';
-import { type Histories, offerOf, share } from './histories';
 import { Mailbox } from './mailbox';
 import { lookAtMigration, setCapabilities, setFloor } from './migration-settings';
 import { agreePageCopy, offerPageCopy } from './page-copy';
 import type { Peer } from './ownership';
 import { SourceStream } from './source-stream';
-import { type FixedCost, Steering } from './steering';
+import { type Experience, Steering } from './steering';
 import { takeBack } from './take-back';
 import type { Traces } from './traces';
 
@@ -53,8 +52,8 @@ export interface SourceMoveSurroundings {
   readonly qemuVersion: string;
   readonly outSocket: string;
   readonly logger: Logger;
-  readonly fixedCost: FixedCost;
-  readonly histories: Histories;
+  readonly experience: Experience;
+  readonly plane: DataPlane;
   readonly traces: Traces;
   /** Connections to the target, and how long they may all be gone. */
   readonly link: LinkSettings;
@@ -77,6 +76,8 @@ export class SourceMove {
   #figures: Partial<MoveStatus> = {};
   #link: DataLink<TargetMessage, SourceMessage> | null = null;
   #stream: SourceStream | null = null;
+  /** Waits for the stream. */
+  #history: LoadedHistory | null = null;
   #clock: ClockOffset = { offsetMs: 0, uncertaintyMs: 0 };
   #peer: Peer | undefined;
   /** By QEMU's clock, and when we heard of it by ours. */
@@ -91,7 +92,7 @@ export class SourceMove {
     private readonly guest: Guest,
     private readonly around: SourceMoveSurroundings,
   ) {
-    this.#steering = new Steering(guest.machine, request, around.fixedCost, (limits) =>
+    this.#steering = new Steering(guest.machine, request, around.experience, (limits) =>
       around.traces.begin(request.moveId, limits),
     );
   }
@@ -170,6 +171,7 @@ export class SourceMove {
     } finally {
       this.guest.events.off('event', onEvent).off('end', onEnd);
       this.#stream?.close();
+      this.around.plane.dropHistory(this.#history);
       this.#link?.end();
     }
   }
@@ -204,7 +206,7 @@ export class SourceMove {
     await this.around.save({ clock: this.#clock });
     const { memoryMiB, guestId } = this.guest.spec;
     const offered = offerPageCopy(memoryMiB);
-    const held = await this.around.histories.load(guestId, offered.mirrorPagesMax);
+    this.#history = await this.around.plane.loadHistory(guestId, offered.mirrorPagesMax);
     this.#abort.signal.throwIfAborted();
     link.tell({
       kind: 'announce',
@@ -214,19 +216,16 @@ export class SourceMove {
       shape: this.guest.shape,
       qemuVersion: this.around.qemuVersion,
       sourceApiUrl: this.around.apiUrl,
-      pageCopy: { ...offered, history: offerOf(held) },
+      pageCopy: { ...offered, history: this.#history?.offer ?? null },
     });
     const ready = await this.#mailbox.expect('ready', READY_TIMEOUT_MS);
     const { codecs, mirrorPagesMax } = agreePageCopy(ready.pageCopy, memoryMiB);
-    const shared = mirrorPagesMax === offered.mirrorPagesMax ? share(held, ready.pageCopy.history) : null;
-    this.#stream = new SourceStream(link, {
+    const isUsable = this.#history !== null && mirrorPagesMax === offered.mirrorPagesMax;
+    this.#stream = await SourceStream.open(this.around.plane, link, {
       codecs,
+      mirrorPagesMax,
+      history: isUsable ? { ...this.#history!, theirs: ready.pageCopy.history } : null,
       bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax,
-      startMirror: (layout) =>
-        shared?.mirror.layout.equals(layout)
-          ? shared
-          : { mirror: emptyMirror(layout, mirrorPagesMax), generation: 0 },
-      seed: { low: randomInt(2 ** 32), high: randomInt(2 ** 32) },
     });
   }
 
@@ -275,6 +274,7 @@ export class SourceMove {
       appliedStreamBytes: stream.appliedBytes,
       wireBytes: wireBytes.sent,
       queuedWireBytes: wireBytes.queued,
+      unreceivedWireBytes: Math.min(wireBytes.queued, this.#link!.unreceivedBytes),
       pages: {
         zero: counters.zeroPages,
         same: counters.samePages,
@@ -299,7 +299,7 @@ export class SourceMove {
     };
     stream.limitInFlight(prediction.wireBytesPerSecond, decision.inFlightMsMax);
     if (decision.kind === 'give-up') throw new AgentError('MOVE_GIVEN_UP', decision.reason);
-    if (this.#steering.isLetSwitch) stream.gate.release();
+    if (this.#steering.isLetSwitch) stream.allowSwitchOver();
     if (this.#state !== 'switching')
       this.#state = decision.readyFor === null ? 'pre-copy' : 'ready-to-switch';
   }
@@ -341,8 +341,8 @@ export class SourceMove {
       ...(this.#stopMs !== null && downtime(this.#stopMs, running.resumedAtMs, this.#clock)),
     };
     if (this.#figures.downtimeMs !== undefined) this.#steering.learn(this.#figures.downtimeMs);
-    this.around.histories.keep(this.guest.guestId, this.#stream!.mirror, this.#figures.streamSha256!);
     if (this.guest.ownership.state === 'handed-over') await this.guest.step({ type: 'confirmed' });
+    await this.#stream!.keepHistory(this.guest.guestId, this.#figures.streamSha256!);
     await this.guest.endMachine();
   }
 

@@ -1,19 +1,21 @@
-import { createServer, type Server, type Socket } from 'node:net';
-import { rm } from 'node:fs/promises';
+import type { MessagePort } from 'node:worker_threads';
 
 import {
   type CodecId,
   type Frame,
   FRAME_TYPE,
+  type FrameContent,
   frameOf,
   type FrameWriter,
-  RecordPacker,
-  ReturnPathGate,
-  StreamEncoder,
-  type StreamEncoderOptions,
+  HELD_BACK_BY,
+  type HeldBackBy,
+  type StreamCounters,
   type StreamSummary,
 } from '@watari/migration-core';
 
+import { CounterBoard } from '../data-plane/counter-board';
+import { type DataPlane, ended } from '../data-plane/data-plane';
+import type { OutgoingOrder, OutgoingReport, StreamHistory } from '../data-plane/messages';
 import { AgentError } from '../errors';
 import { Allowance } from './allowance';
 import { decodeApplied } from './applied';
@@ -25,9 +27,11 @@ export interface FrameSink {
   readonly writer: FrameWriter;
 }
 
-export interface SourceStreamOptions extends StreamEncoderOptions {
+export interface SourceStreamOptions {
   /** What the target can read, best first. */
   readonly codecs: readonly CodecId[];
+  readonly mirrorPagesMax: number;
+  readonly history: StreamHistory | null;
   /** The operator's limit on bytes of frames. */
   readonly bandwidthBytesPerSecondMax?: number | undefined;
 }
@@ -39,86 +43,68 @@ const IN_FLIGHT_WIRE_BYTES_MAX = 64 * 1024 * 1024;
 const TIGHT_MS = 50;
 /** Until the link was measured. */
 const IN_FLIGHT_WIRE_BYTES_FIRST = 4 * 1024 * 1024;
-/** A frame of nothing but zero runs weighs little and makes the target write megabytes. */
-const IN_FLIGHT_STREAM_BYTES_MAX = 64 * 1024 * 1024;
-/** What may wait for compression. */
-const WAITING_BYTES_MAX = 2 * 1024 * 1024;
-/** A read of less than this means that QEMU has nothing more at hand. */
-const FULL_READ_BYTES = 64 * 1024;
-/** What came waits so long for more: a fuller batch compresses better, and faster. */
-const BATCH_MS = 5;
-const CLOSED = 'QEMU closed it';
 
 /**
- * The source's half of the stream: QEMU migrates into a unix socket of ours, and what comes becomes frames. QEMU is
- * held back by not reading while the link or the target has enough to do.
+ * The source's half of the stream: QEMU migrates into a unix socket of the data plane, which makes frames of what comes;
+ * here they go on the link, and what the target and the operator bear decides whether the data plane reads on.
  */
 export class SourceStream {
-  readonly gate = new ReturnPathGate((bytes) => this.#connection?.write(bytes));
   /** Resolves at the orderly end of the stream, with the sum of all; its last hash is on its way then. */
   readonly ended: Promise<StreamSummary>;
-  readonly #encoder: StreamEncoder;
-  readonly #packer: RecordPacker;
-  #linkBytesPerSecond: number | null = null;
   #inFlightWireBytesMax = IN_FLIGHT_WIRE_BYTES_FIRST;
   #wireBytes = 0;
   #appliedWireBytes = 0;
   /** Frames that were not acknowledged yet: their sequence, and what had been sent with them. */
   readonly #inFlight: { readonly sequence: number; readonly wireBytes: number }[] = [];
   readonly #allowance: Allowance | null;
-  #wasHeldBackByOperator = false;
-  #wasHeldBackByEnds = false;
+  readonly #heldBackBy = new Set<HeldBackBy>();
   #isInFlightTight = false;
   #appliedBytes = 0;
-  #server: Server | null = null;
-  #connection: Socket | null = null;
-  #isFlushDue = false;
-  #isHurried = false;
-  #flushedGuestBytes = 0;
-  #flushTimer: NodeJS.Timeout | undefined;
+  #isHeld = false;
+  #compressionReason = '';
   #allowed: NodeJS.Timeout | undefined;
-  #isReturnPathOver = false;
-  /** QEMU has said all; what it said may still be being compressed. */
-  #isOver = false;
+  #listening: (() => void) | null = null;
+  #keeping: (() => void) | null = null;
+  #isPortClosed = false;
   #settle: { resolve: (summary: StreamSummary) => void; reject: (error: Error) => void } | null = null;
 
-  constructor(
+  private constructor(
+    private readonly port: MessagePort,
+    private readonly board: CounterBoard,
     private readonly sink: FrameSink,
-    options: SourceStreamOptions,
+    bandwidthBytesPerSecondMax: number | undefined,
   ) {
-    this.#allowance = options.bandwidthBytesPerSecondMax
-      ? new Allowance(options.bandwidthBytesPerSecondMax)
-      : null;
-    this.#packer = new RecordPacker(
-      (content) => this.#send(frameOf(sink.writer, content)),
-      (error) => this.#fail(error.message),
-      { codecs: options.codecs, linkBytesPerSecond: () => this.#linkBytesPerSecond },
-    );
-    this.#encoder = new StreamEncoder((record) => this.#packer.push(record), options);
+    this.#allowance = bandwidthBytesPerSecondMax ? new Allowance(bandwidthBytesPerSecondMax) : null;
     this.ended = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
     // Whoever waits for it is told; before that nobody may be waiting.
     this.ended.catch(() => undefined);
+    port.on('message', (report: OutgoingReport) => this.#take(report));
+    port.on('close', () => {
+      this.#isPortClosed = true;
+      this.#fail(ended('the stream was cut'));
+      this.#keeping?.();
+    });
   }
 
-  get counters(): StreamEncoder['counters'] {
-    return this.#encoder.counters;
+  static async open(
+    plane: DataPlane,
+    sink: FrameSink,
+    { codecs, mirrorPagesMax, history, bandwidthBytesPerSecondMax }: SourceStreamOptions,
+  ): Promise<SourceStream> {
+    const board = new CounterBoard();
+    const port = await plane.openOutgoing({ codecs, mirrorPagesMax, history, counters: board.memory });
+    return new SourceStream(port, board, sink, bandwidthBytesPerSecondMax);
   }
 
-  /** Why the rest of the stream is passed on unread; null while it is being read. */
-  get passThroughReason(): string | null {
-    return this.#encoder.passThroughReason;
+  get counters(): StreamCounters {
+    return this.board.read();
   }
 
   /** How the last batch was compressed, and why, in words. */
   get compressionReason(): string {
-    return this.#packer.reason;
-  }
-
-  /** What both sides hold of the guest's memory; null while nothing is kept. */
-  get mirror(): StreamEncoder['mirror'] {
-    return this.#encoder.mirror;
+    return this.#compressionReason;
   }
 
   get appliedBytes(): number {
@@ -131,25 +117,39 @@ export class SourceStream {
   }
 
   /**
-   * What held the stream back since this was last asked: the operator's limit, or the bound on what is under way and a
-   * target that could not keep up. What crossed meanwhile says nothing of the link.
+   * What held the stream back since this was last asked: the operator's limit, a target that could not keep up, or the
+   * bound on what is under way. What crossed meanwhile says little of the link.
    */
-  takeHeldBackBy(): 'operator' | 'pacing' | null {
-    const by = this.#wasHeldBackByOperator ? 'operator' : this.#wasHeldBackByEnds ? 'pacing' : null;
-    this.#wasHeldBackByOperator = false;
-    this.#wasHeldBackByEnds = false;
+  takeHeldBackBy(): HeldBackBy | null {
+    const by = HELD_BACK_BY.find((cause) => this.#heldBackBy.has(cause)) ?? null;
+    this.#heldBackBy.clear();
     return by;
   }
 
   /** The guest stands still: what comes goes on at once, in however small batches. */
   hurry(): void {
-    this.#isHurried = true;
-    this.#flushNext();
+    this.#order({ kind: 'hurry' });
+  }
+
+  /** The target's agreement to switch over, which is held back until now, goes to QEMU. */
+  allowSwitchOver(): void {
+    this.#order({ kind: 'allow-switch-over' });
+  }
+
+  /**
+   * Both sides keep what they hold of the guest's memory, as a history of that name. Resolves when it is being written:
+   * then the stream may be closed, and whoever loads the history waits for it.
+   */
+  async keepHistory(guestId: string, historyId: string): Promise<void> {
+    if (this.#isPortClosed) return;
+    const keeping = new Promise<void>((resolve) => (this.#keeping = resolve));
+    this.#order({ kind: 'keep', guestId, historyId });
+    await keeping;
   }
 
   /** How much may be on its way, in time of a link of that speed. */
   limitInFlight(linkBytesPerSecond: number, inFlightMsMax: number): void {
-    this.#linkBytesPerSecond = linkBytesPerSecond;
+    this.#order({ kind: 'link-rate', bytesPerSecond: linkBytesPerSecond });
     this.#isInFlightTight = inFlightMsMax <= TIGHT_MS;
     const bytes = (linkBytesPerSecond * inFlightMsMax) / 1_000;
     this.#inFlightWireBytesMax = Math.min(
@@ -159,22 +159,17 @@ export class SourceStream {
     this.pump();
   }
 
-  /** Listens for QEMU; resolves once it may be told to migrate there. */
+  /** Listens for QEMU; resolves once it may be told to migrate there. Rejects with what `ended` does. */
   async listen(socketPath: string): Promise<void> {
-    await rm(socketPath, { force: true });
-    const server = createServer({ allowHalfOpen: true }, (connection) => this.#attach(connection));
-    server.maxConnections = 1;
-    this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(socketPath, resolve);
-    });
+    const listening = new Promise<void>((resolve) => (this.#listening = resolve));
+    this.#order({ kind: 'listen', socketPath });
+    await Promise.race([listening, this.ended]);
   }
 
   /** A frame from the target. Throws AgentError when it claims what cannot be. */
   take(frame: Frame): void {
     if (frame.type === FRAME_TYPE.returnPath) {
-      this.gate.push(frame.payload);
+      this.#order({ kind: 'return-path', bytes: frame.payload });
       return;
     }
     if (frame.type !== FRAME_TYPE.applied)
@@ -183,7 +178,8 @@ export class SourceStream {
     if (streamBytes < this.#appliedBytes || streamBytes > this.counters.guestBytes)
       throw new AgentError('LINK_FRAME_UNEXPECTED', 'The target acknowledged what was not sent.');
     this.#appliedBytes = streamBytes;
-    if (isTargetSlow) this.#wasHeldBackByEnds = true;
+    this.#order({ kind: 'applied', streamBytes });
+    if (isTargetSlow) this.#heldBackBy.add('target');
     while (this.#inFlight[0] && this.#inFlight[0].sequence <= sequence)
       this.#appliedWireBytes = this.#inFlight.shift()!.wireBytes;
     this.pump();
@@ -191,103 +187,68 @@ export class SourceStream {
 
   /** The target's QEMU says no more. */
   endReturnPath(): void {
-    this.#isReturnPathOver = true;
-    this.#connection?.end();
+    this.#order({ kind: 'return-path-ended' });
   }
 
-  /** Reads on, or not, by what is on its way. */
+  /** Lets the data plane read on, or not, by what is on its way. */
   pump(): void {
     const waitMs = this.#allowance?.waitMs(performance.now()) ?? 0;
     const isInFlightFull = this.#wireBytes - this.#appliedWireBytes > this.#inFlightWireBytesMax;
-    if (isInFlightFull && this.#isInFlightTight) this.#wasHeldBackByEnds = true;
-    const isFull =
-      this.sink.isFull ||
-      isInFlightFull ||
-      this.counters.guestBytes - this.#appliedBytes > IN_FLIGHT_STREAM_BYTES_MAX ||
-      this.#packer.waitingBytes > WAITING_BYTES_MAX;
-    if (isFull || waitMs > 0) this.#connection?.pause();
-    else this.#connection?.resume();
+    if (isInFlightFull && this.#isInFlightTight) this.#heldBackBy.add('pacing');
+    const isFull = this.sink.isFull || isInFlightFull;
+    const isHeld = isFull || waitMs > 0;
+    if (isHeld !== this.#isHeld) {
+      this.#isHeld = isHeld;
+      this.#order({ kind: 'hold', isHeld });
+    }
     if (waitMs === 0 || isFull) return;
-    this.#wasHeldBackByOperator = true;
+    this.#heldBackBy.add('operator');
     clearTimeout(this.#allowed);
     this.#allowed = setTimeout(() => this.pump(), waitMs);
   }
 
   /** Cuts QEMU off; its migration fails if it was not over. */
   close(): void {
-    this.#server?.close();
-    this.#connection?.destroy();
-    clearTimeout(this.#flushTimer);
+    this.#order({ kind: 'close' });
     clearTimeout(this.#allowed);
-    this.#settle?.reject(new AgentError('STREAM_CLOSED', 'The stream was given up.'));
-    this.#settle = null;
+    this.#fail(new AgentError('STREAM_CLOSED', 'The stream was given up.'));
   }
 
-  #attach(connection: Socket): void {
-    this.#server?.close();
-    if (this.#connection) return void connection.destroy();
-    this.#connection = connection;
-    connection.on('data', (chunk: Buffer) => this.#push(chunk));
-    connection.on('error', (error) => this.#fail(error.message));
-    connection.on('end', () => this.#finish());
-    connection.on('close', () => this.#fail(CLOSED));
-    if (this.#isReturnPathOver) connection.end();
+  #take(report: OutgoingReport): void {
+    switch (report.kind) {
+      case 'listening':
+        return this.#listening?.();
+      case 'keeping':
+        return this.#keeping?.();
+      case 'frame':
+        return this.#send(report.content);
+      case 'compression':
+        this.#compressionReason = report.reason;
+        return;
+      case 'ended':
+        this.#settle?.resolve(report.summary);
+        this.#settle = null;
+        return;
+      case 'failed':
+        return this.#fail(new AgentError(report.code, report.reason));
+    }
   }
 
-  #send(frame: Uint8Array): void {
+  #send(content: FrameContent): void {
+    const frame = frameOf(this.sink.writer, content);
     this.#wireBytes += frame.length;
     this.#inFlight.push({ sequence: this.sink.writer.sequence, wireBytes: this.#wireBytes });
     this.#allowance?.spend(frame.length);
     this.sink.sendFrame(frame);
-    // What was compressed makes room for more.
     this.pump();
   }
 
-  #push(chunk: Buffer): void {
-    this.#encoder.push(chunk);
-    if (this.#isHurried && chunk.length < FULL_READ_BYTES) this.#flushNext();
-    this.#flushTimer ??= setTimeout(() => this.#flushInTime(), BATCH_MS);
-    this.pump();
+  #order(order: OutgoingOrder): void {
+    this.port.postMessage(order);
   }
 
-  #flushNext(): void {
-    if (this.#isFlushDue) return;
-    this.#isFlushDue = true;
-    setImmediate(() => {
-      this.#isFlushDue = false;
-      this.#flush();
-    });
-  }
-
-  /** And once more when nothing came in between: a record that QEMU wrote by halves is held back until then. */
-  #flushInTime(): void {
-    this.#flushTimer = this.#flush() ? setTimeout(() => this.#flushInTime(), BATCH_MS) : undefined;
-  }
-
-  /** False when nothing had come since it was last called. */
-  #flush(): boolean {
-    const { guestBytes } = this.counters;
-    if (!this.#settle || this.#isOver) return false;
-    this.#encoder.flush();
-    const isNew = guestBytes !== this.#flushedGuestBytes;
-    this.#flushedGuestBytes = guestBytes;
-    return isNew;
-  }
-
-  #finish(): void {
-    if (!this.#settle || this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.#flushTimer);
-    const summary = this.#encoder.end();
-    void this.#packer.drained().then(() => {
-      this.#settle?.resolve(summary);
-      this.#settle = null;
-    });
-  }
-
-  #fail(why: string): void {
-    if (this.#isOver && why === CLOSED) return;
-    this.#settle?.reject(new AgentError('STREAM_CUT', `The stream from QEMU was cut: ${why}.`));
+  #fail(error: AgentError): void {
+    this.#settle?.reject(error);
     this.#settle = null;
   }
 }

@@ -1,38 +1,50 @@
+import type { MoveRequest } from '@watari/host-agent-client';
 import {
   FIXED_COST_START_MS,
   initialPlannerState,
+  type KnownLink,
   learnFixedCost,
   plan,
   type PlannerDecision,
   type PlannerLimits,
   type PlannerSample,
+  type PlannerState,
   type TraceRecorder,
 } from '@watari/migration-core';
 
 import type { Machine } from '../guests/machine';
 import { BANDWIDTH_UNLIMITED, setBandwidth, setSwitchOver } from './migration-settings';
 
-export interface SteeringRequest {
-  readonly downtimeLimitMs: number;
-  readonly bandwidthBytesPerSecondMax?: number | undefined;
-}
+export type SteeringRequest = Pick<MoveRequest, 'downtimeLimitMs' | 'bandwidthBytesPerSecondMax' | 'target'>;
 
-/** What a pause costs with nothing left to copy, as this host's moves have shown; kept from one to the next. */
-export class FixedCost {
-  #ms = FIXED_COST_START_MS;
+/** What this host's moves have shown; kept from one to the next, until the agent ends. */
+export class Experience {
+  #fixedCostMs = FIXED_COST_START_MS;
+  /** By the address of the target. */
+  readonly #links = new Map<string, KnownLink>();
 
-  get ms(): number {
-    return this.#ms;
+  /** What a pause costs with nothing left to copy. */
+  get fixedCostMs(): number {
+    return this.#fixedCostMs;
   }
 
-  learn(prediction: PlannerDecision['prediction'], measuredDowntimeMs: number): void {
-    this.#ms = learnFixedCost(this.#ms, prediction, measuredDowntimeMs);
+  learnPause(prediction: PlannerDecision['prediction'], measuredDowntimeMs: number): void {
+    this.#fixedCostMs = learnFixedCost(this.#fixedCostMs, prediction, measuredDowntimeMs);
+  }
+
+  /** The link to a target, as it was last found; null where nothing went before. */
+  linkTo(target: string): KnownLink | null {
+    return this.#links.get(target) ?? null;
+  }
+
+  learnLink(target: string, { wireBytesPerSecond, leastDelayMs }: KnownLink): void {
+    if (wireBytesPerSecond !== null) this.#links.set(target, { wireBytesPerSecond, leastDelayMs });
   }
 }
 
 /** Asks the planner about every look at a move, and tells QEMU what it decides. */
 export class Steering {
-  #state = initialPlannerState();
+  #state: PlannerState;
   #decision: PlannerDecision | null = null;
   /** The bandwidth that QEMU was last told. */
   #bandwidth: number;
@@ -43,10 +55,11 @@ export class Steering {
   constructor(
     private readonly machine: Machine,
     private readonly request: SteeringRequest,
-    private readonly fixedCost: FixedCost,
+    private readonly experience: Experience,
     private readonly beginTrace: (limits: PlannerLimits) => TraceRecorder,
   ) {
     this.#bandwidth = BANDWIDTH_UNLIMITED;
+    this.#state = initialPlannerState(experience.linkTo(this.#target));
   }
 
   /** The last decision; null before the first look. */
@@ -94,13 +107,19 @@ export class Steering {
 
   /** The pause is over: the next move on this host predicts its own better. */
   learn(measuredDowntimeMs: number): void {
-    if (this.#decision) this.fixedCost.learn(this.#decision.prediction, measuredDowntimeMs);
+    if (this.#decision) this.experience.learnPause(this.#decision.prediction, measuredDowntimeMs);
   }
 
   /** The move is over; what of a pause there was. `stoppedAtMs` is on the clock of the samples. */
   end(measured: { readonly downtimeMs: number | null; readonly stoppedAtMs: number | null }): void {
     this.#trace?.end(measured);
     this.#trace = null;
+    this.experience.learnLink(this.#target, this.#state.link);
+  }
+
+  get #target(): string {
+    const { host, port } = this.request.target.dataAddress;
+    return `${host} ${port}`;
   }
 
   get #limits(): PlannerLimits {
@@ -109,7 +128,7 @@ export class Steering {
       bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax ?? null,
       allows: { throttle: false, postCopy: false },
       totalMsMax: null,
-      fixedCostMs: this.fixedCost.ms,
+      fixedCostMs: this.experience.fixedCostMs,
       maySwitch: this.#maySwitch,
     };
   }

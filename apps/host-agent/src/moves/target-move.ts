@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Frame, FRAME_TYPE } from '@watari/migration-core';
 import type { Logger } from 'pino';
 
+import type { DataPlane } from '../data-plane/data-plane';
+import type { LoadedHistory } from '../data-plane/messages';
 import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
 import type { Guests } from '../guests/guests';
@@ -11,7 +13,6 @@ import { formatTimestamp, timestampMs } from '../qmp/qmp-client';
 import { MigrationReply } from '../qmp/replies';
 import { wallClockMs } from './clock-offset';
 import type { DataLink } from './data-link';
-import { type Histories, offerOf, share } from './histories';
 import { MOVE_PROTOCOL_VERSION, shorten, type SourceMessage, type TargetMessage } from './messages';
 import { setCapabilities } from './migration-settings';
 import type { Peer } from './ownership';
@@ -32,7 +33,7 @@ export interface TargetMoveSurroundings {
   readonly platform: QemuPlatform;
   readonly bootId: string;
   readonly logger: Logger;
-  readonly histories: Histories;
+  readonly plane: DataPlane;
   readonly inSocket: (guestId: string) => string;
   /** The guest never ran here and is to be forgotten, but for that fact. */
   readonly discard: (guest: Guest) => Promise<void>;
@@ -106,13 +107,23 @@ export class TargetMove {
     if (this.#state !== 'connected') throw unexpected('announce');
     this.#state = 'building';
     refuseUnfit(announce, this.around.platform);
-    const { moveId, spec, shape, sourceApiUrl } = announce;
-    const peer: Peer = { agentId: this.sourceAgentId, apiUrl: sourceApiUrl };
+    const { spec } = announce;
     // Read while the machine is being built.
     const offered = offerPageCopy(spec.memoryMiB);
     const history = announce.pageCopy.history
-      ? this.around.histories.load(spec.guestId, offered.mirrorPagesMax)
+      ? this.around.plane.loadHistory(spec.guestId, offered.mirrorPagesMax)
       : Promise.resolve(null);
+    try {
+      await this.#build(announce, history);
+    } finally {
+      // What became no stream's is let go.
+      void history.then((held) => this.around.plane.dropHistory(held));
+    }
+  }
+
+  async #build(announce: Announce, history: Promise<LoadedHistory | null>): Promise<void> {
+    const { moveId, spec, shape, sourceApiUrl } = announce;
+    const peer: Peer = { agentId: this.sourceAgentId, apiUrl: sourceApiUrl };
     const guest = await this.around.guests.receive(spec, shape, { moveId, peer });
     this.#guest = guest;
     // The link may have been lost while the machine was being built.
@@ -122,10 +133,9 @@ export class TargetMove {
     await guest.machine.execute('migrate-incoming', { uri: `unix:${inSocket}` });
     const agreed = agreePageCopy(announce.pageCopy, spec.memoryMiB);
     const held = await history;
-    const shared =
-      agreed.mirrorPagesMax === offered.mirrorPagesMax ? share(held, announce.pageCopy.history) : null;
+    const isUsable = held !== null && agreed.mirrorPagesMax === offerPageCopy(spec.memoryMiB).mirrorPagesMax;
     this.#stream = await TargetStream.open(
-      inSocket,
+      this.around.plane,
       this.link,
       {
         onReturnPathEnd: () => this.link.tell({ kind: 'return-path-ended' }),
@@ -134,7 +144,8 @@ export class TargetMove {
       {
         ...agreed,
         layoutPagesMax: layoutPagesMax(spec.memoryMiB),
-        startMirror: ({ generation }) => (generation === shared?.generation ? shared.mirror : null),
+        history: isUsable ? { ...held, theirs: announce.pageCopy.history } : null,
+        socketPath: inSocket,
       },
     );
     // Lost meanwhile: the guest is being discarded.
@@ -144,7 +155,7 @@ export class TargetMove {
     this.link.tell({
       kind: 'ready',
       qemuVersion: this.around.platform.qemuVersion,
-      pageCopy: { ...agreed, history: shared && offerOf(held) },
+      pageCopy: { ...agreed, history: this.#stream.isHistoryShared ? held!.offer : null },
     });
     this.around.logger.info({ moveId, guestId: spec.guestId, from: this.sourceAgentId }, 'a guest is coming');
   }
@@ -210,8 +221,7 @@ export class TargetMove {
     // Before what the guest writes from here on.
     await this.#guest.console.prepend(console);
     this.link.tell({ kind: 'running', ...running, forwards: this.#guest.forwards });
-    const { summary, mirror } = this.#stream!;
-    this.around.histories.keep(this.#guest.guestId, mirror, summary!.sha256);
+    await this.#stream!.keepHistory(this.#guest.guestId, this.#stream!.summary!.sha256);
   }
 
   /** QEMU ends by itself when it cannot load what comes. */

@@ -1,32 +1,21 @@
-import { connect, type Socket } from 'node:net';
+import type { MessagePort } from 'node:worker_threads';
 
-import {
-  type CodecId,
-  type Frame,
-  FRAME_TYPE,
-  RecordUnpacker,
-  StreamDecoder,
-  type StreamDecoderOptions,
-  type StreamSummary,
-} from '@watari/migration-core';
+import { type Frame, FRAME_TYPE, type StreamSummary } from '@watari/migration-core';
 
+import { type DataPlane, ended } from '../data-plane/data-plane';
+import type { IncomingOptions, IncomingOrder, IncomingReport } from '../data-plane/messages';
+import { wholeBuffers } from '../data-plane/transfer';
 import { AgentError } from '../errors';
 import { encodeApplied } from './applied';
 
-/** What may wait for QEMU before the link is held back. */
-const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
 /** Frames that may wait to be decompressed; each rebuilds to 8 MiB at most. */
 const WAITING_FRAMES_MAX = 8;
-/** Acknowledged at least so often, and whenever QEMU has taken all there was. */
-const ACKNOWLEDGE_BYTES = 128 * 1024;
-
-export interface TargetStreamOptions extends StreamDecoderOptions {
-  readonly codecs: readonly CodecId[];
-}
+/** One frame's worth at most, whatever size QEMU's answers come in. */
+const RETURN_PATH_BYTES_MAX = 128 * 1024;
 
 interface TargetStreamHandlers {
   readonly onReturnPathEnd: () => void;
-  /** PageWireError for what came and does not hold, AgentError for QEMU. */
+  /** An AgentError, for what came and does not hold, and for QEMU. */
   readonly onError: (error: Error) => void;
 }
 
@@ -39,129 +28,144 @@ export interface FrameSource {
 }
 
 /**
- * The target's half of the stream: frames become the byte-identical stream again, which goes into the unix socket
- * that QEMU listens on.
+ * The target's half of the stream: frames go to the data plane, which makes the byte-identical stream of them again, for
+ * the unix socket that QEMU listens on. When the data plane is behind, the link waits.
  */
 export class TargetStream {
-  readonly #decoder: StreamDecoder;
-  readonly #unpacker: RecordUnpacker;
-  #acknowledgedBytes = 0;
-  #appliedBytes = 0;
-  #sequence = 0;
+  #summary: StreamSummary | null = null;
+  #framesGiven = 0;
+  #framesTaken = 0;
+  #isQemuFull = false;
   #isHeldBack = false;
   /** Since the last word to the source. */
   #wasHeldBack = false;
+  #isClosed = false;
+  #settled: (() => void)[] = [];
+  #keeping: (() => void) | null = null;
+  #isPortClosed = false;
 
   private constructor(
-    private readonly socket: Socket,
+    private readonly port: MessagePort,
+    /** Both sides build on a history. */
+    readonly isHistoryShared: boolean,
     private readonly link: FrameSource,
-    handlers: TargetStreamHandlers,
-    options: TargetStreamOptions,
+    private readonly handlers: TargetStreamHandlers,
   ) {
-    this.#decoder = new StreamDecoder((bytes) => this.#write(bytes), options);
-    this.#unpacker = new RecordUnpacker(
-      (record, frame) => {
-        this.#sequence = frame.sequence;
-        this.#decoder.apply(record);
-        this.#letOn();
-      },
-      handlers.onError,
-      options.codecs,
-    );
-    socket.on('data', (chunk: Buffer) => {
-      // One frame's worth at most, whatever size QEMU's answers come in.
-      for (let at = 0; at < chunk.length; at += ACKNOWLEDGE_BYTES)
-        link.sendFrame(link.writer.frame(FRAME_TYPE.returnPath, chunk.subarray(at, at + ACKNOWLEDGE_BYTES)));
+    port.on('message', (report: IncomingReport) => this.#take(report));
+    port.on('close', () => {
+      this.#isPortClosed = true;
+      if (!this.#isClosed) this.#fail(ended('the stream was cut'));
+      this.#keeping?.();
     });
-    socket.on('end', handlers.onReturnPathEnd);
-    socket.on('drain', () => this.#letOn());
-    socket.on('error', (error) =>
-      handlers.onError(
-        new AgentError('TARGET_QEMU_FAILED', `The target's QEMU gave the stream up: ${error.message}.`, {
-          cause: error,
-        }),
-      ),
-    );
   }
 
   static async open(
-    socketPath: string,
+    plane: DataPlane,
     link: FrameSource,
     handlers: TargetStreamHandlers,
-    options: TargetStreamOptions,
+    options: IncomingOptions,
   ): Promise<TargetStream> {
-    const socket = connect({ path: socketPath, allowHalfOpen: true });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-    });
-    return new TargetStream(socket, link, handlers, options);
+    const { port, isHistoryShared } = await plane.openIncoming(options);
+    return new TargetStream(port, isHistoryShared, link, handlers);
   }
 
-  /** Set once the source's last hash came and was equal. */
+  /** Set once the source's last hash came and was equal, and `rebuilt` has resolved. */
   get summary(): StreamSummary | null {
-    return this.#decoder.summary;
-  }
-
-  /** What both sides hold of the guest's memory; null while nothing is kept. */
-  get mirror(): StreamDecoder['mirror'] {
-    return this.#decoder.mirror;
+    return this.#summary;
   }
 
   /** A frame of the stream, in sequence. What is wrong with it is told to `onError`. */
   take(frame: Frame): void {
-    this.#unpacker.push(frame);
-    if (this.#isFull && !this.#isHeldBack) {
-      this.#isHeldBack = true;
-      this.#wasHeldBack = true;
-      this.link.pauseReading();
-    }
+    this.#framesGiven += 1;
+    this.port.postMessage({ kind: 'frame', frame } satisfies IncomingOrder, wholeBuffers(frame.payload));
+    if (!this.#isFull || this.#isHeldBack) return;
+    this.#isHeldBack = true;
+    this.#wasHeldBack = true;
+    this.link.pauseReading();
   }
 
   /** Resolves when all frames that came have been rebuilt, or one of them failed. */
   rebuilt(): Promise<void> {
-    return this.#unpacker.drained();
+    return new Promise((resolve) => {
+      this.#settled.push(resolve);
+      this.#order({ kind: 'settle' });
+    });
   }
 
-  get #isFull(): boolean {
-    return (
-      this.socket.writableLength > QUEUED_BYTES_MAX || this.#unpacker.waitingFrames >= WAITING_FRAMES_MAX
-    );
+  /**
+   * Both sides keep what they hold of the guest's memory, as a history of that name. Resolves when it is being written:
+   * then the stream may be closed, and whoever loads the history waits for it.
+   */
+  async keepHistory(guestId: string, historyId: string): Promise<void> {
+    if (this.#isPortClosed) return;
+    const keeping = new Promise<void>((resolve) => (this.#keeping = resolve));
+    this.#order({ kind: 'keep', guestId, historyId });
+    await keeping;
   }
 
   /** Everything has been given to QEMU. */
   end(): void {
-    this.socket.end();
+    this.#order({ kind: 'end' });
   }
 
   close(): void {
-    this.socket.destroy();
+    this.#isClosed = true;
+    this.#order({ kind: 'close' });
   }
 
-  #write(bytes: Uint8Array): void {
-    this.socket.write(bytes, (error) => {
-      if (error) return;
-      this.#appliedBytes += bytes.length;
-      const isBehind = this.#appliedBytes - this.#acknowledgedBytes >= ACKNOWLEDGE_BYTES;
-      if (isBehind || this.socket.writableLength === 0) this.#acknowledge();
-    });
+  get #isFull(): boolean {
+    return this.#isQemuFull || this.#framesGiven - this.#framesTaken >= WAITING_FRAMES_MAX;
   }
 
-  #acknowledge(): void {
-    if (this.#appliedBytes === this.#acknowledgedBytes) return;
-    this.#acknowledgedBytes = this.#appliedBytes;
-    const applied = {
-      sequence: this.#sequence,
-      streamBytes: this.#appliedBytes,
-      isTargetSlow: this.#wasHeldBack || this.#isHeldBack,
-    };
+  #take(report: IncomingReport): void {
+    switch (report.kind) {
+      case 'progress':
+        this.#framesTaken = report.frames;
+        this.#isQemuFull = report.isFull;
+        return this.#letOn();
+      case 'applied':
+        return this.#acknowledge(report.sequence, report.streamBytes);
+      case 'return-path':
+        return this.#answer(report.bytes);
+      case 'return-path-ended':
+        return this.handlers.onReturnPathEnd();
+      case 'keeping':
+        return this.#keeping?.();
+      case 'settled':
+        this.#summary = report.summary;
+        for (const resolve of this.#settled.splice(0)) resolve();
+        return;
+      case 'failed':
+        return this.#fail(new AgentError(report.code, report.reason, { status: 502 }));
+    }
+  }
+
+  #acknowledge(sequence: number, streamBytes: number): void {
+    const isTargetSlow = this.#wasHeldBack || this.#isHeldBack;
     this.#wasHeldBack = false;
-    this.link.sendFrame(this.link.writer.frame(FRAME_TYPE.applied, encodeApplied(applied)));
+    const payload = encodeApplied({ sequence, streamBytes, isTargetSlow });
+    this.link.sendFrame(this.link.writer.frame(FRAME_TYPE.applied, payload));
+  }
+
+  #answer(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += RETURN_PATH_BYTES_MAX) {
+      const piece = bytes.subarray(at, at + RETURN_PATH_BYTES_MAX);
+      this.link.sendFrame(this.link.writer.frame(FRAME_TYPE.returnPath, piece));
+    }
   }
 
   #letOn(): void {
     if (!this.#isHeldBack || this.#isFull) return;
     this.#isHeldBack = false;
     this.link.resumeReading();
+  }
+
+  #fail(error: AgentError): void {
+    this.handlers.onError(error);
+    for (const resolve of this.#settled.splice(0)) resolve();
+  }
+
+  #order(order: IncomingOrder): void {
+    this.port.postMessage(order);
   }
 }

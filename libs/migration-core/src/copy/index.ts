@@ -1,5 +1,6 @@
 export { BlockDeviceSource, type BlockDeviceOptions, FileTarget } from './block-device';
 export { PageCopyError, type PageCopyErrorCode } from './errors';
+export { MemoryStream } from './memory-stream';
 export { PageReceiver, type PageReceiverOptions } from './page-receiver';
 export { PageSender, type PageSenderOptions } from './page-sender';
 export { type PageRun, PageSet } from './page-set';

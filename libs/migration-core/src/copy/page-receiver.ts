@@ -48,7 +48,7 @@ export class PageReceiver {
     this.#unpacker = new RecordUnpacker(
       (record) => this.#decoder.apply(record),
       (error) => (this.#failure ??= error),
-      codecs,
+      { codecs },
     );
     this.#reader = new FrameReader((frame) => this.#unpacker.push(frame), { epoch });
   }

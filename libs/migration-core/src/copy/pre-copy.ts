@@ -169,6 +169,7 @@ class Pilot {
       appliedStreamBytes: applied.streamBytes,
       wireBytes,
       queuedWireBytes: Math.max(0, wireBytes - applied.wireBytes),
+      unreceivedWireBytes: Math.max(0, wireBytes - applied.wireBytes),
       pages: {
         zero: counters.zeroPages,
         same: counters.samePages,

@@ -1,8 +1,15 @@
 export type { PlannerAction, PlannerDecision, PlannerDecisionKind, SwitchOverSettings } from './decision';
 export { plan, type Planned } from './plan';
-export { initialPlannerState, type PlannerState } from './planner-state';
+export { initialPlannerState, type KnownLink, type PlannerState } from './planner-state';
 export type { DowntimeParts, Prediction } from './prediction';
-export { FIXED_COST_START_MS, type PagesByKind, type PlannerLimits, type PlannerSample } from './sample';
+export {
+  FIXED_COST_START_MS,
+  HELD_BACK_BY,
+  type HeldBackBy,
+  type PagesByKind,
+  type PlannerLimits,
+  type PlannerSample,
+} from './sample';
 export { learnFixedCost } from './fixed-cost';
 export {
   parseTrace,

@@ -4,7 +4,7 @@ import type { PlannerSample } from './sample';
 export interface LinkRateState {
   /** Samples of the last moments under the same conditions, oldest first. */
   readonly points: readonly RatePoint[];
-  readonly isHeldBack: boolean;
+  readonly heldBackBy: PlannerSample['heldBackBy'];
   /** The shortest that bytes were seen to take, from their sending to the word that they are applied. */
   readonly leastDelayMs: number | null;
   /** Null until it was seen at work. */
@@ -15,10 +15,10 @@ export interface LinkRateState {
 
 interface RatePoint {
   readonly atMs: number;
-  readonly appliedWireBytes: number;
+  readonly receivedWireBytes: number;
   readonly streamBytes: number;
   readonly appliedStreamBytes: number;
-  readonly queuedWireBytes: number;
+  readonly unreceivedWireBytes: number;
   readonly remainingBytes: number;
 }
 
@@ -34,8 +34,9 @@ const WINDOW_MS_MIN = 200;
 const DECAY = 0.997;
 const DECAY_MS = 250;
 /**
- * Bytes that take this long, and twice as long as they can, wait for the link or for the target: then that is
- * what is slow, and not the source that sends little. Packing, applying and telling so take their time on idle links too.
+ * Bytes that take this long, and twice as long as they can, wait for the link: then that is what is slow, and not the
+ * source that sends little. Threads that wait for a processor, and acknowledgements that wait for company, take their
+ * time on idle links too.
  */
 const BUSY_DELAY_MS = 50;
 const BUSY_DELAYS = 2;
@@ -53,32 +54,33 @@ const PLENTY_BYTES = 4 * 1024 * 1024;
 
 export const INITIAL_LINK_RATE: LinkRateState = {
   points: [],
-  isHeldBack: false,
+  heldBackBy: null,
   leastDelayMs: null,
   wireBytesPerSecond: null,
   streamBytesPerSecond: null,
 };
 
 /**
- * Measures from what the target acknowledged. Speed is believed quickly when it rises, slowly lost when the source
+ * Measures from what the target acknowledged: as received for the link, as applied for the ends. Speed is believed quickly when it rises, slowly lost when the source
  * had nothing to send, and quickly lost when bytes were waiting: their delay, which by Little's law (Operations
  * Research 9, 1961) is what is under way divided by what arrives, stands well above the least that was seen. What is
  * under way says nothing by itself: it is bounded by the speed believed in, so that a speed too low would prove itself.
- * A source that is held back shows what the link carries at least, never that it carries less.
+ * A source that is held back shows what the link carries at least, never that it carries less; and where the target
+ * let the link wait, the delay says nothing of the link either.
  */
 export function measureLink(state: LinkRateState, sample: PlannerSample): LinkRateState {
-  const isHeldBack = sample.heldBackBy !== null;
+  const { heldBackBy } = sample;
   const newest: RatePoint = {
     atMs: sample.atMs,
-    appliedWireBytes: sample.wireBytes - sample.queuedWireBytes,
+    receivedWireBytes: sample.wireBytes - sample.unreceivedWireBytes,
     streamBytes: sample.streamBytes,
     appliedStreamBytes: sample.appliedStreamBytes,
-    queuedWireBytes: sample.queuedWireBytes,
+    unreceivedWireBytes: sample.unreceivedWireBytes,
     remainingBytes: sample.remainingBytes,
   };
   const last = state.points.at(-1);
-  if (!last || newest.atMs <= last.atMs || isHeldBack !== state.isHeldBack)
-    return { ...state, isHeldBack, points: [newest] };
+  if (!last || newest.atMs <= last.atMs || heldBackBy !== state.heldBackBy)
+    return { ...state, heldBackBy, points: [newest] };
   const points = [...state.points, newest]
     .filter((_point, index, all) => {
       const next = all[index + 1];
@@ -88,12 +90,12 @@ export function measureLink(state: LinkRateState, sample: PlannerSample): LinkRa
   const spanMs = newest.atMs - points[0]!.atMs;
   if (spanMs < WINDOW_MS_MIN) return { ...state, points };
   const elapsedMs = newest.atMs - last.atMs;
-  const seen = { points, spanMs, elapsedMs, isHeldBack };
+  const seen = { points, spanMs, elapsedMs, heldBackBy };
   const delayMs = delayOf(seen);
   const wire = wireRate(state, seen, delayMs);
   return {
     points,
-    isHeldBack,
+    heldBackBy,
     leastDelayMs: Math.min(delayMs, (state.leastDelayMs ?? delayMs) * LEAST_DELAY_RISE),
     wireBytesPerSecond: atLeast(wire),
     streamBytesPerSecond: atLeast(streamRate(state, seen, wire)),
@@ -108,26 +110,27 @@ interface Seen {
   readonly points: readonly RatePoint[];
   readonly spanMs: number;
   readonly elapsedMs: number;
-  readonly isHeldBack: boolean;
+  readonly heldBackBy: PlannerSample['heldBackBy'];
 }
 
 function wireRate(state: LinkRateState, seen: Seen, delayMs: number): number | null {
   const { wireBytesPerSecond: known, leastDelayMs } = state;
-  const measured = rate(seen, 'appliedWireBytes');
-  const isBusy = delayMs > Math.max(BUSY_DELAY_MS, BUSY_DELAYS * (leastDelayMs ?? 0));
+  const measured = rate(seen, 'receivedWireBytes');
+  const isBusy =
+    seen.heldBackBy !== 'target' && delayMs > Math.max(BUSY_DELAY_MS, BUSY_DELAYS * (leastDelayMs ?? 0));
   // A link that carried little because there was little to carry is not known by that.
   if (known === null)
     return measured > 0 && (isBusy || measured > ASSUMED_WIRE_BYTES_PER_SECOND) ? measured : null;
   if (measured >= known) return known + (measured - known) * RISE_SHARE;
   if (isBusy) return towards(known, measured, seen.elapsedMs);
-  return seen.isHeldBack ? known : Math.max(measured, known * DECAY ** (seen.elapsedMs / DECAY_MS));
+  return seen.heldBackBy !== null ? known : Math.max(measured, known * DECAY ** (seen.elapsedMs / DECAY_MS));
 }
 
-/** Mean time from the sending of a byte to the word that it is applied; a large figure while none arrives. */
+/** Mean time from the sending of a byte to the word that it is received; a large figure while none arrives. */
 function delayOf(seen: Seen): number {
   const queuedBytes =
-    seen.points.reduce((sum, { queuedWireBytes }) => sum + queuedWireBytes, 0) / seen.points.length;
-  const bytesPerSecond = rate(seen, 'appliedWireBytes');
+    seen.points.reduce((sum, { unreceivedWireBytes }) => sum + unreceivedWireBytes, 0) / seen.points.length;
+  const bytesPerSecond = rate(seen, 'receivedWireBytes');
   if (queuedBytes === 0) return 0;
   return bytesPerSecond > 0 ? (queuedBytes * 1_000) / bytesPerSecond : Number.MAX_SAFE_INTEGER;
 }
@@ -138,9 +141,9 @@ function streamRate(state: LinkRateState, seen: Seen, wireBytesPerSecond: number
   const measured = Math.min(rate(seen, 'streamBytes'), rate(seen, 'appliedStreamBytes'));
   if (known === null) return measured > 0 ? measured : null;
   if (measured >= known) return known + (measured - known) * RISE_SHARE;
-  if (seen.isHeldBack || !wireBytesPerSecond) return known;
+  if (seen.heldBackBy === 'operator' || seen.heldBackBy === 'pacing' || !wireBytesPerSecond) return known;
   const isLinkIdle =
-    rate(seen, 'appliedWireBytes') < LINK_IDLE_SHARE * wireBytesPerSecond &&
+    rate(seen, 'receivedWireBytes') < LINK_IDLE_SHARE * wireBytesPerSecond &&
     seen.points.every((point) => queueMs(point, wireBytesPerSecond) < IDLE_QUEUE_MS);
   const plenty = Math.max(PLENTY_BYTES, (measured * WINDOW_MS_MIN) / 1_000);
   const hasPlenty = seen.points.every((point) => point.remainingBytes >= plenty);
@@ -149,13 +152,13 @@ function streamRate(state: LinkRateState, seen: Seen, wireBytesPerSecond: number
 
 function rate(
   { points, spanMs }: Seen,
-  what: 'appliedWireBytes' | 'streamBytes' | 'appliedStreamBytes',
+  what: 'receivedWireBytes' | 'streamBytes' | 'appliedStreamBytes',
 ): number {
   return (Math.max(0, points.at(-1)![what] - points[0]![what]) * 1_000) / spanMs;
 }
 
-function queueMs({ queuedWireBytes }: RatePoint, wireBytesPerSecond: number): number {
-  return (queuedWireBytes * 1_000) / wireBytesPerSecond;
+function queueMs({ unreceivedWireBytes }: RatePoint, wireBytesPerSecond: number): number {
+  return (unreceivedWireBytes * 1_000) / wireBytesPerSecond;
 }
 
 function towards(known: number, measured: number, elapsedMs: number): number {

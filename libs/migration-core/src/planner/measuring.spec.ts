@@ -1,5 +1,6 @@
 import { type DirtyCurveState, INITIAL_DIRTY_CURVE, observeDirtying, uniqueDirtyBytes } from './dirty-curve';
 import { INITIAL_LINK_RATE, type LinkRateState, measureLink } from './link-rate';
+import { initialPlannerState } from './planner-state';
 import { INITIAL_REDUCTION, observeReduction, reducedShare } from './reduction';
 import type { PlannerSample } from './sample';
 
@@ -15,6 +16,7 @@ function sample(change: Partial<PlannerSample>): PlannerSample {
     appliedStreamBytes: 0,
     wireBytes: 0,
     queuedWireBytes: 0,
+    unreceivedWireBytes: 0,
     pages: { zero: 0, same: 0, delta: 0, copy: 0, raw: 0 },
     heldBackBy: null,
     throttlePercent: 0,
@@ -86,11 +88,13 @@ describe('the link', () => {
     readonly queued?: number;
     readonly heldBackBy?: PlannerSample['heldBackBy'];
     readonly remaining?: number;
+    /** What was believed before. */
+    readonly from?: LinkRateState;
   }
 
   /** A tenth of a second each, with these rates a second. */
   function after(...stretches: readonly (Second & { readonly count: number })[]): LinkRateState {
-    let state = INITIAL_LINK_RATE;
+    let state = stretches[0]?.from ?? INITIAL_LINK_RATE;
     let applied = 0;
     let atMs = 0;
     for (const { count, wire, queued = 0, heldBackBy = null, remaining = 0 } of stretches)
@@ -103,6 +107,7 @@ describe('the link', () => {
             atMs,
             wireBytes: applied + queued,
             queuedWireBytes: queued,
+            unreceivedWireBytes: queued,
             streamBytes: applied,
             appliedStreamBytes: applied,
             heldBackBy,
@@ -137,6 +142,17 @@ describe('the link', () => {
   it('is believed to be slower even then, when much waits for it', () => {
     const held = { heldBackBy: 'pacing', count: 20, wire: 5 * MB, queued: 5 * MB } as const;
     expect(speed(after({ count: 20, wire: 50 * MB }, held))).toBeLessThan(8 * MB);
+  });
+
+  it('is not believed to be slower because the target is', () => {
+    const slow = { heldBackBy: 'target', count: 20, wire: 5 * MB, queued: 5 * MB } as const;
+    expect(speed(after({ count: 20, wire: 50 * MB }, slow))).toBe(50 * MB);
+  });
+
+  it('is known from the move before, and corrected when it turns out slower', () => {
+    const { link } = initialPlannerState({ wireBytesPerSecond: 50 * MB, leastDelayMs: 20 });
+    expect(speed(measureLink(link, sample({ atMs: 100 })))).toBe(50 * MB);
+    expect(speed(after({ count: 40, wire: 5 * MB, queued: 5 * MB, from: link }))).toBeLessThan(8 * MB);
   });
 
   it('is not believed to be slower because a little is always under way', () => {

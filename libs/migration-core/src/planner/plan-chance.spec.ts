@@ -42,6 +42,7 @@ function nextSample(last: PlannerSample, chance: SeededChance, calm: boolean): P
     appliedStreamBytes: last.streamBytes,
     wireBytes: last.wireBytes + chance.below(1 + sent) + queued,
     queuedWireBytes: queued,
+    unreceivedWireBytes: chance.below(2) === 0 ? queued : Math.round(queued / 3),
     pages: {
       ...last.pages,
       delta: last.pages.delta + Math.floor(sent / 4_104),
@@ -65,6 +66,7 @@ const FIRST: PlannerSample = {
   appliedStreamBytes: 0,
   wireBytes: 0,
   queuedWireBytes: 0,
+  unreceivedWireBytes: 0,
   pages: { zero: 0, same: 0, delta: 0, copy: 0, raw: 0 },
   heldBackBy: null,
   throttlePercent: 0,

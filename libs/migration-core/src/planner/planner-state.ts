@@ -26,11 +26,15 @@ export interface PlannerState {
   readonly outcome: 'post-copy' | 'give-up' | null;
 }
 
-export function initialPlannerState(): PlannerState {
+/** What an earlier move to the same target found of its link. */
+export type KnownLink = Pick<LinkRateState, 'wireBytesPerSecond' | 'leastDelayMs'>;
+
+/** With what is known of the link, which is corrected like any other belief. */
+export function initialPlannerState(link: KnownLink | null = null): PlannerState {
   return {
     beganMs: null,
     last: null,
-    link: INITIAL_LINK_RATE,
+    link: { ...INITIAL_LINK_RATE, ...link },
     curve: INITIAL_DIRTY_CURVE,
     reduction: INITIAL_REDUCTION,
     convergence: INITIAL_CONVERGENCE,

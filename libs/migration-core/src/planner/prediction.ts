@@ -11,7 +11,7 @@ import type { PlannerLimits, PlannerSample } from './sample';
 export interface DowntimeParts {
   /** Device state, its loading, and the words between the sides. */
   readonly fixedMs: number;
-  /** Frames that are ahead of the last pages on the link. */
+  /** What is ahead of the last pages: frames on the link, and the stream that the target has still to apply. */
   readonly queuedMs: number;
   /** The last pages: dirty bytes x reduced share ÷ bandwidth. */
   readonly dirtyMs: number;
@@ -61,7 +61,10 @@ export function predict(measured: Measured, sample: PlannerSample, limits: Plann
   const dirtyMs = (dirtyBytes * share * 1_000) / wireBytesPerSecond;
   const parts: DowntimeParts = {
     fixedMs: limits.fixedCostMs,
-    queuedMs: (sample.queuedWireBytes * 1_000) / wireBytesPerSecond,
+    queuedMs: Math.max(
+      (sample.unreceivedWireBytes * 1_000) / wireBytesPerSecond,
+      (Math.max(0, sample.streamBytes - sample.appliedStreamBytes) * 1_000) / streamBytesPerSecond,
+    ),
     dirtyMs,
     applyMs: Math.max(0, (dirtyBytes * 1_000) / streamBytesPerSecond - dirtyMs),
   };

@@ -11,6 +11,13 @@ export interface PagesByKind {
   readonly raw: number;
 }
 
+/**
+ * The operator's limit; that no more than a bound may be under way, or that QEMU copies no faster than the guest
+ * writes; a target that lets the link wait because it cannot keep up.
+ */
+export const HELD_BACK_BY = ['operator', 'pacing', 'target'] as const;
+export type HeldBackBy = (typeof HELD_BACK_BY)[number];
+
 /** One look at a migration under way. Counters grow from the start of the move. */
 export interface PlannerSample {
   /** Of a clock that never goes back. */
@@ -29,9 +36,11 @@ export interface PlannerSample {
   readonly wireBytes: number;
   /** The part of `wireBytes` that the target has not acknowledged: queued here, on its way, or not yet applied. */
   readonly queuedWireBytes: number;
+  /** The part of `queuedWireBytes` that has not reached the target: queued here, or on its way. */
+  readonly unreceivedWireBytes: number;
   readonly pages: PagesByKind;
   /** What kept the source from sending all it could since the last sample: then its speed says little of the link. */
-  readonly heldBackBy: 'operator' | 'pacing' | null;
+  readonly heldBackBy: HeldBackBy | null;
   /** Share of its time that the guest is kept from running; 0 when it is not. */
   readonly throttlePercent: number;
 }
@@ -59,6 +68,7 @@ const LARGEST = Number.MAX_SAFE_INTEGER;
 /** Counters as they can be: what a failing source of figures says must not become a decision that nobody can read. */
 export function soundSample(sample: PlannerSample): PlannerSample {
   const wireBytes = sound(sample.wireBytes);
+  const queuedWireBytes = Math.min(wireBytes, sound(sample.queuedWireBytes));
   return {
     atMs: sound(sample.atMs),
     rounds: Math.floor(sound(sample.rounds)),
@@ -67,7 +77,8 @@ export function soundSample(sample: PlannerSample): PlannerSample {
     streamBytes: sound(sample.streamBytes),
     appliedStreamBytes: sound(sample.appliedStreamBytes),
     wireBytes,
-    queuedWireBytes: Math.min(wireBytes, sound(sample.queuedWireBytes)),
+    queuedWireBytes,
+    unreceivedWireBytes: Math.min(queuedWireBytes, sound(sample.unreceivedWireBytes)),
     pages: {
       zero: sound(sample.pages.zero),
       same: sound(sample.pages.same),

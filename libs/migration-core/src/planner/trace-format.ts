@@ -1,11 +1,13 @@
 import { z } from 'zod';
 
+import { HELD_BACK_BY } from './sample';
+
 /*
  * A trace is JSON lines: a header, then samples, each followed by the decision that was taken on it, limits whenever
  * they changed, and the end with what was measured. A trace without its end is one of a move that was cut short.
  */
 export const TRACE_FORMAT = 'watari-planner-trace';
-export const TRACE_VERSION = 1;
+export const TRACE_VERSION = 2;
 /** About an hour and a half of ten samples a second. */
 export const TRACE_BYTES_MAX = 64 * 1024 * 1024;
 export const TRACE_LINE_BYTES_MAX = 16 * 1024;
@@ -25,8 +27,9 @@ export const PlannerSampleSchema = z.strictObject({
   appliedStreamBytes: figure,
   wireBytes: figure,
   queuedWireBytes: figure,
+  unreceivedWireBytes: figure,
   pages: PagesSchema,
-  heldBackBy: z.enum(['operator', 'pacing']).nullable(),
+  heldBackBy: z.enum(HELD_BACK_BY).nullable(),
   throttlePercent: figure.max(100),
 });
 

@@ -108,7 +108,7 @@ describe('a text that is no trace', () => {
     expect(fault(join(header, sample.replace('"rounds":1', '"rounds":1,"more":1')))).toBe(
       'TRACE_LINE_INVALID 2',
     );
-    expect(fault(header.replace('"version":1', '"version":2'))).toBe('TRACE_VERSION 1');
+    expect(fault(header.replace('"version":2', '"version":3'))).toBe('TRACE_VERSION 1');
     expect(fault(join(header, ' '.repeat(20_000)))).toBe('TRACE_LINE_TOO_LONG 2');
     expect(fault(' '.repeat(TRACE_BYTES_MAX + 1))).toBe('TRACE_TOO_LONG 1');
   });

@@ -1,5 +1,6 @@
 import type { PageKernels } from '../kernels';
 import { PAGE_BYTES } from '../qemu-stream';
+import { Slabs } from '../slabs';
 import { ContentIndex } from './content-index';
 import type { PageMirror } from './page-mirror';
 import { BATCH_PAGES, DELTA_LITERAL_BYTES_MAX, SCRATCH } from './scratch';
@@ -27,6 +28,12 @@ export interface HashSeed {
   readonly high: number;
 }
 
+export interface PageReducerOptions {
+  readonly seed?: HashSeed;
+  /** Memory for the content of raw pages, which whoever takes it gives back there. */
+  readonly slabs?: Slabs;
+}
+
 /**
  * Takes pages one by one, then says of up to BATCH_PAGES at once in the fewest bytes what they are, given what the
  * other side holds, and brings the mirror up to date. Delta encoding after Svärd et al., "Evaluation of delta
@@ -36,6 +43,8 @@ export interface HashSeed {
  */
 export class PageReducer {
   readonly #index: ContentIndex | null;
+  readonly #seed: HashSeed;
+  readonly #slabs: Slabs;
   readonly #pages = new Int32Array(BATCH_PAGES);
   #count = 0;
   /** Pages that QEMU itself said to be zero, each with the number of pages that came before it. */
@@ -47,8 +56,10 @@ export class PageReducer {
   constructor(
     private readonly kernels: PageKernels,
     private readonly mirror: PageMirror | null,
-    private readonly seed: HashSeed = { low: 0, high: 0 },
+    { seed = { low: 0, high: 0 }, slabs = new Slabs(0) }: PageReducerOptions = {},
   ) {
+    this.#seed = seed;
+    this.#slabs = slabs;
     this.#batchOf = new Uint32Array(mirror?.layout.pageCount ?? 0);
     this.#index = mirror && mirror.pagesMax > 0 ? new ContentIndex(mirror.pagesMax) : null;
     if (mirror && mirror.heldPages > 0) this.#indexAll(mirror);
@@ -181,7 +192,7 @@ export class PageReducer {
 
   #contentOf(kinds: Uint8Array): Uint8Array {
     const { bytes } = this.kernels.memory;
-    const content = new Uint8Array(countOf(kinds, PAGE_KIND.raw) * PAGE_BYTES);
+    const content = this.#slabs.take(countOf(kinds, PAGE_KIND.raw) * PAGE_BYTES);
     let to = 0;
     for (let index = 0; index < kinds.length; index += 1) {
       if (kinds[index] !== PAGE_KIND.raw) continue;
@@ -237,7 +248,7 @@ export class PageReducer {
 
   #hash(pointers: readonly number[]): void {
     this.kernels.memory.words.set(pointers, SCRATCH.pointersB / 4);
-    const { low, high } = this.seed;
+    const { low, high } = this.#seed;
     this.kernels.hashPages(SCRATCH.pointersB, pointers.length, low, high, SCRATCH.hashes);
   }
 

@@ -138,6 +138,7 @@ class SimulatedMove {
       appliedStreamBytes: Math.round(this.#link.appliedStreamBytes),
       wireBytes: Math.round(this.#link.wireBytes),
       queuedWireBytes: Math.round(this.#link.unacknowledgedWireBytes),
+      unreceivedWireBytes: Math.round(this.#link.unacknowledgedWireBytes),
       pages: {
         zero: Math.round(this.#kinds.zero),
         same: 0,

@@ -1,9 +1,8 @@
-import { join } from 'node:path';
-
 import {
   CHUNK_PAGES,
   forgetOutside,
   HistoryStore,
+  type HistoryStoreOptions,
   type HistorySummary,
   loadMirror,
   type LoadedMirror,
@@ -11,11 +10,9 @@ import {
   saveMirror,
   sharedChunks,
 } from '@watari/migration-core';
-import type { Logger } from 'pino';
 
 import { describeError } from '../errors';
-import type { StateFolders } from '../state/folders';
-import type { HistoryOffer } from './messages';
+import type { HistoryOffer } from '../moves/messages';
 
 export interface HistorySettings {
   /** What all histories of this host may take on its disk; 0 keeps none. */
@@ -44,6 +41,8 @@ export interface SharedHistory {
   readonly generation: number;
 }
 
+export type HistoryLog = (level: 'info' | 'warn', text: string, fields: Record<string, unknown>) => void;
+
 /**
  * What guests left here when they moved: encrypted, bounded, for a time. It makes the way back cheap and nothing
  * depends on it, so whatever goes wrong with it is noted and passed over.
@@ -54,22 +53,20 @@ export class Histories {
 
   private constructor(
     private readonly store: HistoryStore,
-    private readonly logger: Logger,
+    private readonly log: HistoryLog,
   ) {
     this.#expiry = setInterval(() => {
       store.expire().catch((error: unknown) => this.#passOver('histories could not be expired', error));
     }, EXPIRY_CHECK_MS).unref();
   }
 
-  static async open(folders: StateFolders, settings: HistorySettings, logger: Logger): Promise<Histories> {
-    const store = await HistoryStore.open({
-      folder: join(folders.root, 'histories'),
-      keyPath: join(folders.root, 'history.key'),
-      ...settings,
-      log: (text) => logger.info({ text }, 'history'),
-    });
+  static async open(
+    settings: Pick<HistoryStoreOptions, 'folder' | 'keyPath' | 'bytesMax' | 'expiresAfterMs'>,
+    log: HistoryLog,
+  ): Promise<Histories> {
+    const store = await HistoryStore.open({ ...settings, log: (text) => log('info', text, {}) });
     await store.expire();
-    return new Histories(store, logger);
+    return new Histories(store, log);
   }
 
   /** The guest's history, if there is one that can be used with so many pages. Never rejects. */
@@ -128,16 +125,16 @@ export class Histories {
       { bytesExpected: mirror.heldPages * PAGE_BYTES },
     );
     const outcome = await saveMirror(mirror, writer);
-    this.logger.info({ guestId, historyId, ...outcome }, 'history');
+    this.log('info', 'history', { guestId, historyId, ...outcome });
   }
 
   #passOver(what: string, error: unknown): void {
-    this.logger.warn({ error: describeError(error) }, what);
+    this.log('warn', what, { error: describeError(error) });
   }
 }
 
-export function offerOf(held: HeldHistory | null): HistoryOffer | null {
-  return held && { historyId: held.historyId, chunks: Buffer.from(held.chunks).toString('base64') };
+export function offerOf(held: HeldHistory): HistoryOffer {
+  return { historyId: held.historyId, chunks: Buffer.from(held.chunks).toString('base64') };
 }
 
 /** What of our history the other side holds, too; null when it is another one. Changes the mirror to that. */
