@@ -63,6 +63,18 @@ describe('a crossing', () => {
     expect(sha256(await readFile(path))).toBe(before);
   });
 
+  it('asks the agent for what the plan allows of pause, link and guest, and for nothing else', async () => {
+    await migrate('host-a');
+    const allowed = { downtimeLimitMs: 120, bandwidthBytesPerSecondMax: 12_500_000, throttlePercentMax: 40 };
+    await control.end(await control.begin(serverId, 'host-b', allowed));
+    expect(control.agents.moveRequests.at(-1)).toMatchObject(allowed);
+    await migrate('host-a');
+    const { bandwidthBytesPerSecondMax, throttlePercentMax } = control.agents.moveRequests.at(-1)!;
+    expect({ bandwidthBytesPerSecondMax, throttlePercentMax }).toEqual({});
+    for (const nonsense of [{ throttlePercentMax: 100 }, { bandwidthBytesPerSecondMax: 1 }])
+      await expect(control.begin(serverId, 'host-b', nonsense)).rejects.toThrow(Object.keys(nonsense)[0]);
+  });
+
   it('moves it live to another host, and back', async () => {
     await migrate('host-a');
     const there = await migrate('host-b');

@@ -59,6 +59,11 @@ export const MoveRequestSchema = z.strictObject({
   /** The longest pause of the guest that is acceptable, in milliseconds. */
   downtimeLimitMs: z.int().min(1).max(60_000),
   bandwidthBytesPerSecondMax: z.int().min(65_536).max(1e12).optional(),
+  /**
+   * Share of its time, in per cent, that a guest may be kept from running when copying does not converge; 0, the
+   * default, for none.
+   */
+  throttlePercentMax: z.int().min(0).max(99).optional(),
 });
 export type MoveRequest = z.infer<typeof MoveRequestSchema>;
 
@@ -103,6 +108,8 @@ export const MoveStatusSchema = z.object({
   bytesPerSecond: CountSchema.optional(),
   /** Bytes of pages that the guest writes in a second, each page counted once. */
   dirtyBytesPerSecond: CountSchema.optional(),
+  /** Share of its time, in per cent, that the guest is kept from running so that it writes less. */
+  throttlePercent: z.number().min(0).max(100).optional(),
   /** The longest pause that was asked for, in milliseconds. */
   downtimeLimitMs: CountSchema.optional(),
   /** What the pause would be if it began now, in milliseconds. */

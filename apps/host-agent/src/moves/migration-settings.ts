@@ -25,10 +25,17 @@ export const BANDWIDTH_UNLIMITED = 1e12;
 const FLOOR_DOWNTIME_LIMIT_MS = 1;
 const FLOOR_BANDWIDTH = 4 * 1024 * 1024;
 
-export async function setCapabilities(machine: Machine): Promise<void> {
+/** QEMU slows the guest only where the operator lets it, and then when it is told. */
+const THROTTLE_CAPABILITY = 'auto-converge';
+/** So much slowing that it is none. */
+const THROTTLE_PERCENT_MIN = 1;
+
+export async function setCapabilities(machine: Machine, { mayThrottle = false } = {}): Promise<void> {
+  const isOn = (capability: string): boolean =>
+    CAPABILITIES_ON.has(capability) || (mayThrottle && capability === THROTTLE_CAPABILITY);
   const known = await machine.ask(CapabilitiesReply, 'query-migrate-capabilities');
   await machine.execute('migrate-set-capabilities', {
-    capabilities: known.map(({ capability }) => ({ capability, state: CAPABILITIES_ON.has(capability) })),
+    capabilities: known.map(({ capability }) => ({ capability, state: isOn(capability) })),
   });
 }
 
@@ -38,7 +45,27 @@ export async function setFloor(machine: Machine): Promise<void> {
     'downtime-limit': FLOOR_DOWNTIME_LIMIT_MS,
     'avail-switchover-bandwidth': FLOOR_BANDWIDTH,
     'max-bandwidth': BANDWIDTH_UNLIMITED,
+    ...throttleOf(THROTTLE_PERCENT_MIN),
   });
+}
+
+/**
+ * Keeps the guest from running for that share of its time. QEMU does so at its next passes (`migration/ram.c`,
+ * `mig_throttle_guest_down`): from the initial share to the highest in one step, as soon as the guest writes anything
+ * that is worth it. It ends with the migration.
+ */
+export async function setThrottle(machine: Machine, percent: number): Promise<void> {
+  await machine.execute('migrate-set-parameters', throttleOf(Math.round(percent)));
+}
+
+function throttleOf(percent: number): Record<string, number | boolean> {
+  return {
+    'cpu-throttle-initial': percent,
+    'cpu-throttle-increment': percent,
+    'max-cpu-throttle': percent,
+    'cpu-throttle-tailslow': false,
+    'throttle-trigger-threshold': 1,
+  };
 }
 
 /** For the switch-over: QEMU pauses the guest once the rest fits into the limit at the measured bandwidth. */
@@ -57,11 +84,19 @@ export async function setBandwidth(machine: Machine, bytesPerSecond: number): Pr
   await machine.execute('migrate-set-parameters', { 'max-bandwidth': Math.round(bytesPerSecond) });
 }
 
+export type LookedAt = Pick<
+  PlannerSample,
+  'rounds' | 'remainingBytes' | 'dirtyBytesPerSecond' | 'throttlePercent'
+>;
+
 /** Where QEMU's migration stands; null before it has begun to count. Throws QEMU_MIGRATION_FAILED. */
-export async function lookAtMigration(
-  machine: Machine,
-): Promise<Pick<PlannerSample, 'rounds' | 'remainingBytes' | 'dirtyBytesPerSecond'> | null> {
-  const { status, ram, ...reply } = await machine.ask(MigrationReply, 'query-migrate');
+export async function lookAtMigration(machine: Machine): Promise<LookedAt | null> {
+  const {
+    status,
+    ram,
+    'cpu-throttle-percentage': throttled = 0,
+    ...reply
+  } = await machine.ask(MigrationReply, 'query-migrate');
   if (status === 'failed' || status === 'cancelled')
     throw new AgentError(
       'QEMU_MIGRATION_FAILED',
@@ -72,5 +107,7 @@ export async function lookAtMigration(
     rounds: ram['dirty-sync-count'],
     remainingBytes: ram.remaining,
     dirtyBytesPerSecond: ram['dirty-pages-rate'] * ram['page-size'],
+    // Of the share that stands for none, too.
+    throttlePercent: throttled > THROTTLE_PERCENT_MIN ? throttled : 0,
   };
 }

@@ -233,7 +233,7 @@ export class SourceMove {
     const { machine } = this.guest;
     const stream = this.#stream!;
     await stream.listen(this.around.outSocket);
-    await setCapabilities(machine);
+    await setCapabilities(machine, { mayThrottle: (this.request.throttlePercentMax ?? 0) > 0 });
     await setFloor(machine);
     this.#abort.signal.throwIfAborted();
     await machine.execute('migrate', { uri: `unix:${this.around.outSocket}` });
@@ -283,7 +283,6 @@ export class SourceMove {
         raw: counters.rawPages,
       },
       heldBackBy: stream.takeHeldBackBy() ?? (this.#steering.isPaced ? 'pacing' : null),
-      throttlePercent: 0,
     });
     this.#abort.signal.throwIfAborted();
     const { prediction } = decision;
@@ -292,6 +291,7 @@ export class SourceMove {
       rounds: ram.rounds,
       remainingBytes: ram.remainingBytes,
       dirtyBytesPerSecond: ram.dirtyBytesPerSecond,
+      throttlePercent: ram.throttlePercent,
       bytesPerSecond: Math.round(prediction.wireBytesPerSecond),
       expectedDowntimeMs: Math.round(prediction.predictedDowntimeMs),
       decision: decision.reason,

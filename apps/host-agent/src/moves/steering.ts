@@ -13,9 +13,12 @@ import {
 } from '@watari/migration-core';
 
 import type { Machine } from '../guests/machine';
-import { BANDWIDTH_UNLIMITED, setBandwidth, setSwitchOver } from './migration-settings';
+import { BANDWIDTH_UNLIMITED, setBandwidth, setSwitchOver, setThrottle } from './migration-settings';
 
-export type SteeringRequest = Pick<MoveRequest, 'downtimeLimitMs' | 'bandwidthBytesPerSecondMax' | 'target'>;
+export type SteeringRequest = Pick<
+  MoveRequest,
+  'downtimeLimitMs' | 'bandwidthBytesPerSecondMax' | 'throttlePercentMax' | 'target'
+>;
 
 /** What this host's moves have shown; kept from one to the next, until the agent ends. */
 export class Experience {
@@ -90,6 +93,7 @@ export class Steering {
     this.#trace ??= this.beginTrace(limits);
     this.#trace.record(sample, limits, decision);
     const bandwidth = decision.paceBytesPerSecond ?? BANDWIDTH_UNLIMITED;
+    if (decision.kind === 'throttle') await setThrottle(this.machine, decision.percent);
     if (decision.kind === 'switch-over' || decision.kind === 'set-downtime-limit') {
       await setSwitchOver(this.machine, {
         downtimeLimitMs: decision.downtimeLimitMs,
@@ -126,7 +130,7 @@ export class Steering {
     return {
       downtimeLimitMs: this.request.downtimeLimitMs,
       bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax ?? null,
-      allows: { throttle: false, postCopy: false },
+      allows: { throttlePercentMax: this.request.throttlePercentMax ?? 0, postCopy: false },
       totalMsMax: null,
       fixedCostMs: this.experience.fixedCostMs,
       maySwitch: this.#maySwitch,

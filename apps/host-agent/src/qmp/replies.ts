@@ -9,6 +9,8 @@ export const MigrationReply = z.object({
   /** none, setup, active, device, completed, failed, cancelling, cancelled, ...; absent before the first migration. */
   status: z.string().max(64).optional(),
   'error-desc': z.string().optional(),
+  /** While auto-converge slows the guest. */
+  'cpu-throttle-percentage': z.number().min(0).max(100).optional(),
   ram: z
     .object({
       remaining: Count,

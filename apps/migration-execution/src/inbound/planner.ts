@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Assignment } from '@watari/contracts-migration-execution';
+import { Assignment } from '@watari/contracts-migration-execution';
 import { type Cause, loadState, runCommand } from '@watari/event-sourcing';
 import type { InventoryMirror } from '@watari/inventory-mirror';
 import { Problem, type ServiceContext } from '@watari/service-kit';
@@ -10,8 +10,8 @@ import { placement } from '../domain/placement';
 export const PlanBody = z.strictObject({
   serverId: z.uuid(),
   targetHostId: z.string().min(1).max(200),
-  /** The longest pause of a running guest that is acceptable, in milliseconds. */
-  downtimeLimitMs: z.int().min(1).max(60_000).optional(),
+  ...Assignment.pick({ downtimeLimitMs: true, bandwidthBytesPerSecondMax: true, throttlePercentMax: true })
+    .shape,
   waivers: z
     .array(
       z.strictObject({
@@ -73,6 +73,8 @@ export class Planner {
     serverId,
     targetHostId,
     downtimeLimitMs,
+    bandwidthBytesPerSecondMax,
+    throttlePercentMax,
   }: z.infer<typeof PlanBody>): Promise<Assignment> {
     const server = await this.mirror.findServer(serverId);
     if (!server)
@@ -86,6 +88,8 @@ export class Planner {
       platform: 'kvm' as const,
       probe: server.probe,
       ...(downtimeLimitMs !== undefined && { downtimeLimitMs }),
+      ...(bandwidthBytesPerSecondMax !== undefined && { bandwidthBytesPerSecondMax }),
+      ...(throttlePercentMax !== undefined && { throttlePercentMax }),
     };
     if (state.place) {
       const { hostId, disk, mac } = state.place;

@@ -72,6 +72,8 @@ export function preCopy(agents: HostAgents): AgentPhase {
         guestId: assignment.serverId,
         target: { apiUrl: target.apiUrl, dataAddress, agentId },
         downtimeLimitMs: assignment.downtimeLimitMs ?? DOWNTIME_LIMIT_MS,
+        bandwidthBytesPerSecondMax: assignment.bandwidthBytesPerSecondMax,
+        throttlePercentMax: assignment.throttlePercentMax,
       });
       const ready = await follow(
         source,

@@ -9,6 +9,7 @@ export function describeMove(move: MoveStatus): string[] {
   const rows: [string, string | null][] = [
     ['pages', pagesInWords(move)],
     ['rates', ratesInWords(move)],
+    ['slowed', move.throttlePercent ? `the guest runs ${100 - move.throttlePercent} % of its time` : null],
     ['pause', pauseInWords(move)],
     ['decision', decision ?? null],
     ['packing', compression ?? null],

@@ -10,6 +10,10 @@ export const portOption = (text: string) => wholeNumber(text, 0, 65_535);
 export const memoryOption = (text: string) => wholeNumber(text, 64, 1_048_576);
 export const vcpusOption = (text: string) => wholeNumber(text, 1, 256);
 export const downtimeOption = (text: string) => wholeNumber(text, 1, 60_000);
+const BYTES_PER_MEGABIT = 125_000;
+/** Given in Mbit/s, as links are named; the result is in bytes per second. */
+export const bandwidthOption = (text: string) => wholeNumber(text, 1, 1_000_000) * BYTES_PER_MEGABIT;
+export const throttleOption = (text: string) => wholeNumber(text, 0, 99);
 export const hoursOption = (text: string) => wholeNumber(text, 1, 8_760);
 
 /** Bytes: a number, or one with K, M, G or T for powers of 1024. */

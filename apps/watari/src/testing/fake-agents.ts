@@ -37,6 +37,8 @@ export class FakeAgents {
   };
   /** `<host> <what was asked>`, in order; reading is left out. */
   readonly asked: string[] = [];
+  /** In the order in which they came. */
+  readonly moveRequests: MoveRequest[] = [];
   private readonly servers = new Map<string, { server: Server; url: string }>();
   private readonly guests = new Map<string, Map<string, Guest>>();
   private readonly moves = new Map<string, MoveStatus & { from: string; to: string }>();
@@ -159,7 +161,9 @@ export class FakeAgents {
     };
   }
 
-  private startMove(from: string, { moveId, guestId, target }: MoveRequest): Reply {
+  private startMove(from: string, request: MoveRequest): Reply {
+    this.moveRequests.push(request);
+    const { moveId, guestId, target } = request;
     const to = [...this.servers].find(([, { url }]) => url === target.apiUrl)?.[0] ?? '';
     const known = this.moves.get(moveId);
     if (known) return { body: known };

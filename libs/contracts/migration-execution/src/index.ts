@@ -35,12 +35,20 @@ export const Assignment = z.object({
   probe: text,
   /** The longest pause of a running guest that is acceptable, in milliseconds; 300 when absent. */
   downtimeLimitMs: z.int().min(1).max(60_000).optional(),
+  /** What the copying of a running guest's memory may take of the link, in bytes per second; all when absent. */
+  bandwidthBytesPerSecondMax: z.int().min(65_536).max(1e12).optional(),
+  /** Share of its time, in per cent, that a guest may be slowed by when copying does not converge; none when absent. */
+  throttlePercentMax: z.int().min(0).max(99).optional(),
 });
 export type Assignment = z.infer<typeof Assignment>;
 
+/** Version 2 may say what copying may take of the link and of the guest; where it does not, both versions mean the same. */
+const sameMeaning = (data: Record<string, unknown>) => data;
+
 export const MigrationPlanned = defineEvent({
   type: 'migration.planned',
-  version: 1,
+  version: 2,
+  upcasts: { 1: sameMeaning },
   topic,
   key,
   summary: 'The itinerary is fixed; later settings do not change it.',
@@ -49,7 +57,8 @@ export const MigrationPlanned = defineEvent({
 
 export const PhaseStarted = defineEvent({
   type: 'migration.phase-started',
-  version: 1,
+  version: 2,
+  upcasts: { 1: sameMeaning },
   topic,
   key,
   summary: 'A phase began; whoever it belongs to does its work.',
@@ -90,7 +99,8 @@ export const PhaseFailed = defineEvent({
 
 export const RollBackStepStarted = defineEvent({
   type: 'migration.roll-back-step-started',
-  version: 1,
+  version: 2,
+  upcasts: { 1: sameMeaning },
   topic,
   key,
   summary: 'Undo one phase; whoever it belongs to does its work.',

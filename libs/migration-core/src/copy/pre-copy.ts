@@ -139,7 +139,7 @@ class Pilot {
     signal?.throwIfAborted();
     const limits: PlannerLimits = {
       bandwidthBytesPerSecondMax: null,
-      allows: { throttle: false, postCopy: false },
+      allows: { throttlePercentMax: 0, postCopy: false },
       totalMsMax: null,
       fixedCostMs: FIXED_COST_START_MS,
       maySwitch: true,

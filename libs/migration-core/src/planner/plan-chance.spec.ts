@@ -20,7 +20,7 @@ function chanceLimits(chance: SeededChance): PlannerLimits {
   return {
     downtimeLimitMs: 1 + chance.below(500),
     bandwidthBytesPerSecondMax: chance.below(3) === 0 ? 1 + chance.below(1e8) : null,
-    allows: { throttle: chance.below(2) === 0, postCopy: chance.below(2) === 0 },
+    allows: { throttlePercentMax: chance.below(3) * 40, postCopy: chance.below(2) === 0 },
     totalMsMax: chance.below(3) === 0 ? chance.below(40_000) : null,
     fixedCostMs: chance.below(60),
     maySwitch: chance.below(2) === 0,
@@ -114,7 +114,10 @@ function checkTrace(chance: SeededChance): Set<string> {
     check(limits.maySwitch || !takesGuest, `${decision.kind} without the word.`);
     check(sample.rounds >= 2 || !decision.isReady, 'Ready in the first pass.');
     if ('downtimeLimitMs' in decision) checkSettings(decision, limits);
-    check(decision.kind !== 'throttle' || limits.allows.throttle, 'Throttled, and may not.');
+    check(
+      decision.kind !== 'throttle' || decision.percent <= limits.allows.throttlePercentMax,
+      'Throttled, and may not.',
+    );
     check(decision.kind !== 'post-copy' || limits.allows.postCopy, 'Post-copied, and may not.');
     check(!hasGivenUp || decision.kind === 'give-up', `${decision.kind} after it was given up.`);
     hasGivenUp = decision.kind === 'give-up';

@@ -115,7 +115,7 @@ describe('the downtime limit', () => {
   });
 
   it('leaves nothing to hope for when the fixed cost takes the whole budget, and says so', () => {
-    const allows = { throttle: true, postCopy: true };
+    const allows = { throttlePercentMax: 95, postCopy: true };
     const limits = { ...LIMITS, downtimeLimitMs: 20, fixedCostMs: 30, totalMsMax: 20_000, allows };
     const move = simulateMove(setting(GUESTS.idle, { limits }));
     expect(move.end).toBe('given-up');
@@ -132,7 +132,7 @@ describe('a writer of random pages', () => {
     );
 
   it('is told not converging after three passes that did not shorten the pause', () => {
-    const move = story({ throttle: false, postCopy: false });
+    const move = story({ throttlePercentMax: 0, postCopy: false });
     const said = move.looks.find(({ decision }) => !decision.isConverging)!;
     // The second pass is the first to be judged; three more follow.
     expect(said.sample.rounds).toBe(5);
@@ -140,7 +140,7 @@ describe('a writer of random pages', () => {
   });
 
   it('is throttled, more each time, when that is allowed', () => {
-    const move = story({ throttle: true, postCopy: true });
+    const move = story({ throttlePercentMax: 95, postCopy: true });
     const percents = move.looks.flatMap(({ decision }) =>
       decision.kind === 'throttle' ? [decision.percent] : [],
     );
@@ -152,7 +152,7 @@ describe('a writer of random pages', () => {
 
   it('is post-copied once throttling has not helped', () => {
     const busy = { ...SMALL_RANDOM_WRITER, pageWritesPerSecond: 4_000_000 };
-    const limits = { ...LIMITS, allows: { throttle: true, postCopy: true } };
+    const limits = { ...LIMITS, allows: { throttlePercentMax: 95, postCopy: true } };
     const move = simulateMove(setting(busy, { durationMsMax: 150_000, limits }));
     const means = kinds(move).filter((kind) => kind === 'throttle' || kind === 'post-copy');
     expect(means).toEqual([...Array.from({ length: 5 }, () => 'throttle'), 'post-copy']);
@@ -160,13 +160,13 @@ describe('a writer of random pages', () => {
   });
 
   it('is post-copied at once where throttling is not allowed', () => {
-    const move = story({ throttle: false, postCopy: true });
+    const move = story({ throttlePercentMax: 0, postCopy: true });
     expect(move.end).toBe('post-copy');
     expect(kinds(move)).not.toContain('throttle');
   });
 
   it('waits for the word before post-copy, and says that it is ready for it', () => {
-    const allows = { throttle: false, postCopy: true };
+    const allows = { throttlePercentMax: 0, postCopy: true };
     const limits = { ...LIMITS, allows };
     const move = simulateMove(
       setting(SMALL_RANDOM_WRITER, {
@@ -182,7 +182,7 @@ describe('a writer of random pages', () => {
   });
 
   it('goes on to the end of its time where nothing is allowed, and is given up with the source running', () => {
-    const move = story({ throttle: false, postCopy: false }, { totalMsMax: 60_000 });
+    const move = story({ throttlePercentMax: 0, postCopy: false }, { totalMsMax: 60_000 });
     expect(move.end).toBe('given-up');
     expect(move.endedAtMs).toBe(60_000);
     expect(kinds(move)).toEqual(['set-downtime-limit', 'continue', 'give-up']);
@@ -190,7 +190,7 @@ describe('a writer of random pages', () => {
   });
 
   it('is never given up without a limit on its time', () => {
-    expect(story({ throttle: false, postCopy: false }).end).toBe('still-copying');
+    expect(story({ throttlePercentMax: 0, postCopy: false }).end).toBe('still-copying');
   });
 });
 

@@ -138,7 +138,7 @@ function copyOn(situation: Situation): Choice {
     return tellIfDue(situation, goOn(reasons.whyCopying(situation)));
   if (roomMs(limits) === 0) return tellIfDue(situation, goOn(reasons.whyStuck(situation, passes)));
   const applied = Math.max(state.throttlePercent, situation.sample.throttlePercent);
-  const percent = limits.allows.throttle ? THROTTLE_PERCENTS.find((step) => step > applied) : undefined;
+  const percent = nextThrottle(applied, limits.allows.throttlePercentMax);
   if (percent !== undefined)
     return {
       action: { kind: 'throttle', percent },
@@ -157,6 +157,12 @@ function copyOn(situation: Situation): Choice {
     readyFor: 'post-copy',
     change: { outcome: 'post-copy', switching: null },
   };
+}
+
+/** The next step, or the most that is allowed; undefined when that has been taken. */
+function nextThrottle(applied: number, most: number): number | undefined {
+  if (applied >= most) return undefined;
+  return Math.min(most, THROTTLE_PERCENTS.find((step) => step > applied) ?? most);
 }
 
 /** What QEMU must be told while it may not stop the guest goes before a look that changes nothing. */

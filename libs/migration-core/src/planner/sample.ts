@@ -51,7 +51,11 @@ export interface PlannerLimits {
   readonly downtimeLimitMs: number;
   /** The operator's limit on the link; null for none. */
   readonly bandwidthBytesPerSecondMax: number | null;
-  readonly allows: { readonly throttle: boolean; readonly postCopy: boolean };
+  readonly allows: {
+    /** Share of its time that the guest may be kept from running, so that it writes less; 0 for none. */
+    readonly throttlePercentMax: number;
+    readonly postCopy: boolean;
+  };
   /** From the first sample; null for no end. Time spent ready and waiting for the word does not end a move. */
   readonly totalMsMax: number | null;
   /** What a pause costs with nothing left to copy: device state, its loading, the words between the sides. */
@@ -96,6 +100,7 @@ export function soundLimits(limits: PlannerLimits): PlannerLimits {
   const { bandwidthBytesPerSecondMax: bandwidth, totalMsMax } = limits;
   return {
     ...limits,
+    allows: { ...limits.allows, throttlePercentMax: Math.min(99, sound(limits.allows.throttlePercentMax)) },
     downtimeLimitMs: Math.max(1, sound(limits.downtimeLimitMs)),
     bandwidthBytesPerSecondMax: bandwidth === null ? null : Math.max(1, sound(bandwidth)),
     totalMsMax: totalMsMax === null ? null : sound(totalMsMax),

@@ -36,7 +36,7 @@ export const PlannerSampleSchema = z.strictObject({
 export const PlannerLimitsSchema = z.strictObject({
   downtimeLimitMs: z.number().min(1),
   bandwidthBytesPerSecondMax: figure.nullable(),
-  allows: z.strictObject({ throttle: z.boolean(), postCopy: z.boolean() }),
+  allows: z.strictObject({ throttlePercentMax: figure.max(99), postCopy: z.boolean() }),
   totalMsMax: figure.nullable(),
   fixedCostMs: figure,
   maySwitch: z.boolean(),

@@ -25,7 +25,7 @@ function fault(text: string): string {
   }
 }
 
-const waiting = { ...LIMITS, maySwitch: false, allows: { throttle: true, postCopy: false } };
+const waiting = { ...LIMITS, maySwitch: false, allows: { throttlePercentMax: 95, postCopy: false } };
 const MOVES = {
   hot: simulateMove(
     setting(GUESTS.hotWriter, {

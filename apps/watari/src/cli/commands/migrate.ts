@@ -10,13 +10,16 @@ import {
   expectCompleted,
   watchMigration,
 } from '../migrations';
-import { downtimeOption } from '../options';
+import { bandwidthOption, downtimeOption, throttleOption } from '../options';
 import { table } from '../output';
 import type { ServerView } from './inventory';
 
 interface PlanOptions {
   readonly to: string;
   readonly downtimeLimit?: number;
+  /** In bytes per second. */
+  readonly bandwidth?: number;
+  readonly throttle?: number;
   readonly waive?: string[];
   readonly by?: string;
   readonly because?: string;
@@ -115,6 +118,16 @@ function planOptions(command: Command, isToRequired = true): Command {
       'longest pause of a running guest, in milliseconds (default 300)',
       downtimeOption,
     )
+    .option(
+      '--bandwidth <Mbit/s>',
+      "what copying a running guest's memory may take of the link (default all of it)",
+      bandwidthOption,
+    )
+    .option(
+      '--throttle <percent>',
+      'slow a running guest by up to this share of its time if copying does not converge (default 0)',
+      throttleOption,
+    )
     .option('--waive <concern...>', 'go on in spite of these concerns (rule id, or licence:PRODUCT)')
     .option('--by <person>', 'who waives them')
     .option('--because <reason>', 'why they are waived')
@@ -129,7 +142,7 @@ function planNow(api: ApiClient, server: string, options: Partial<PlanOptions>):
 }
 
 export async function plan(api: ApiClient, serverName: string, options: PlanOptions): Promise<MigrationView> {
-  const { to, downtimeLimit, waive = [], by, because, until } = options;
+  const { to, downtimeLimit, bandwidth, throttle, waive = [], by, because, until } = options;
   if (waive.length > 0 && !(by && because && until))
     throw new CliError(
       'WAIVER_INCOMPLETE',
@@ -141,6 +154,8 @@ export async function plan(api: ApiClient, serverName: string, options: PlanOpti
     serverId,
     targetHostId: to,
     ...(downtimeLimit !== undefined && { downtimeLimitMs: downtimeLimit }),
+    ...(bandwidth !== undefined && { bandwidthBytesPerSecondMax: bandwidth }),
+    ...(throttle !== undefined && { throttlePercentMax: throttle }),
     waivers: waive.map((concern) => ({ concern, person: by, reason: because, expiresAt: until })),
   });
 }

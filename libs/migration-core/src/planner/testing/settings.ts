@@ -51,7 +51,7 @@ export const GUESTS = {
 export const LIMITS: PlannerLimits = {
   downtimeLimitMs: 50,
   bandwidthBytesPerSecondMax: null,
-  allows: { throttle: false, postCopy: false },
+  allows: { throttlePercentMax: 0, postCopy: false },
   totalMsMax: null,
   fixedCostMs: 15,
   maySwitch: true,
