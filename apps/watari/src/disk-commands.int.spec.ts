@@ -109,7 +109,7 @@ describe('disks by the command line, with nothing running', () => {
     expect(await readdir(folder)).toEqual(['guest.raw']);
   });
 
-  it.each(['cloning the disk', 'adding the virtio drivers', 'writing the qcow2 image'])(
+  it.each(['cloning the disk', 'adding the drivers of the target', 'writing the qcow2 image'])(
     'leaves nothing of a conversion that is interrupted while it is %s',
     async (text) => {
       const args = ['--target', 'kvm-virtio', '--format', 'qcow2', '--out', join(folder, 'guest.qcow2')];

@@ -1,4 +1,7 @@
+import type { TargetProblemCode } from './targets';
+
 export type DiskErrorCode =
+  | TargetProblemCode
   | 'DISK_NOT_FOUND'
   | 'DISK_NOT_READABLE'
   | 'DISK_NOT_AN_IMAGE'

@@ -3,21 +3,20 @@ import type { HostTools } from '@watari/host-tools';
 import { DiskUnusable } from './errors';
 import { Scratch } from './file-system/scratch';
 import { type Application, readApplications } from './guest/applications';
+import { type Firmware, firmwareOf } from './guest/firmware';
 import { parseFstab } from './guest/fstab';
 import { type Kernel, readKernels } from './guest/kernels';
 import { type NicRule, readConfiguredNics, readNicRules } from './guest/network-names';
 import { type OperatingSystem, plain, readOperatingSystem } from './guest/operating-system';
 import { type ApplianceRoute, type ReadableGuest, readGuest } from './guest/read-guest';
 import { type OpenedFile, openReadOnly } from './image/byte-source';
-import { type DiskFormat, readDiskShape } from './image/disk-format';
-import { copyAsRaw } from './image/raw-disk';
-import { BIOS_BOOT_PARTITION, EFI_SYSTEM_PARTITION } from './partitions/gpt';
+import { examineImage, type ImageExamination, type ImageFormat, unpackImage } from './formats';
 import type { PartitionTable } from './partitions/partition-table';
 
 export interface InspectDiskOptions {
   readonly path: string;
   /** Found out by the file's first bytes when it is not given. */
-  readonly format?: DiskFormat;
+  readonly format?: ImageFormat;
   readonly tools: HostTools;
   /** Also opens XFS, btrfs, LVM, RAID and, with a key, LUKS; without it they are refused. */
   readonly appliance?: ApplianceRoute;
@@ -28,9 +27,9 @@ export interface InspectDiskOptions {
 export interface DiskInspection {
   readonly hostname?: string;
   readonly operatingSystem: OperatingSystem;
-  readonly firmware: 'bios' | 'uefi' | 'unknown';
+  readonly firmware: Firmware;
   readonly partitionTable: PartitionTable['kind'];
-  readonly format: DiskFormat;
+  readonly format: ImageFormat;
   readonly virtualSizeBytes: number;
   readonly allocatedBytes: number;
   readonly partitions: readonly { number: number; sizeBytes: number; content: string }[];
@@ -52,40 +51,50 @@ export interface DiskInspection {
  * is run. Rejects with DiskUnusable, whose message says what to do.
  */
 export async function inspectDisk(options: InspectDiskOptions): Promise<DiskInspection> {
-  const source = await openReadOnly(options.path);
+  const image = await examineImage(
+    options.path,
+    options.format === undefined ? {} : { format: options.format },
+  );
+  const about = {
+    format: image.format,
+    virtualSizeBytes: image.virtualBytes,
+    allocatedBytes: image.files.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
+  };
+  const scratch = await Scratch.make();
   try {
-    const shape = await readDiskShape(source, options.format);
-    const scratch = await Scratch.make();
+    if (image.format !== 'raw') return { ...about, ...(await lookInto(image, scratch, options)) };
+    const source = await openReadOnly(options.path);
     try {
-      const about = { ...shape, allocatedBytes: source.allocatedBytes };
-      if (shape.format === 'raw')
-        return { ...about, ...(await look(source, await scratch.link(options.path), scratch, options)) };
-      return { ...about, ...(await lookIntoQcow2(scratch, options)) };
+      return { ...about, ...(await look(source, await scratch.link(options.path), scratch, options)) };
     } finally {
-      await scratch.remove();
+      await source.close();
     }
   } finally {
-    await source.close();
+    await scratch.remove();
   }
 }
 
 type Looked = Omit<DiskInspection, 'format' | 'virtualSizeBytes' | 'allocatedBytes'>;
 
-/** The file system tools read raw disks, so a qcow2 one is unpacked for a while. */
-async function lookIntoQcow2(scratch: Scratch, options: InspectDiskOptions): Promise<Looked> {
+/** The file system tools read raw disks, so another image is unpacked for a while. */
+async function lookInto(
+  examination: ImageExamination,
+  scratch: Scratch,
+  options: InspectDiskOptions,
+): Promise<Looked> {
+  const { tools, onProgress, signal } = options;
   const rawPath = scratch.path();
-  await copyAsRaw({
-    ...options,
-    sourcePath: options.path,
-    format: 'qcow2',
+  await unpackImage({
+    examination,
     targetPath: rawPath,
-    scratch,
-    onProgress: (fraction) => options.onProgress?.('unpacking the image', fraction),
+    tools,
+    onProgress: (fraction) => onProgress?.('unpacking the image', fraction),
+    ...(signal && { signal }),
   }).catch((error: unknown) => {
     if (!(error instanceof DiskUnusable) || error.code !== 'TARGET_DISK_FULL') throw error;
     throw new DiskUnusable(
       error.code,
-      `${error.message} Looking into a qcow2 image needs space in ${tmpdir()}; TMPDIR names another folder.`,
+      `${error.message} Looking into an image that is not raw needs space in ${tmpdir()}; TMPDIR names another folder.`,
       { cause: error, canRetry: true },
     );
   });
@@ -121,7 +130,7 @@ async function describe(guest: ReadableGuest, { tools, signal }: InspectDiskOpti
   return {
     ...(hostname && { hostname }),
     operatingSystem,
-    firmware: firmwareOf(guest),
+    firmware: firmwareOf(guest.table, guest.partitions),
     partitionTable: guest.table.kind,
     partitions: guest.partitions.map(({ partition, content }) => ({
       number: partition.number,
@@ -137,13 +146,6 @@ async function describe(guest: ReadableGuest, { tools, signal }: InspectDiskOpti
     configuredNics: await readConfiguredNics(files),
     applications: await readApplications(files),
   };
-}
-
-function firmwareOf({ table, partitions }: ReadableGuest): DiskInspection['firmware'] {
-  const types = partitions.map(({ partition }) => partition.type);
-  if (types.includes(BIOS_BOOT_PARTITION)) return 'bios';
-  if (types.includes(EFI_SYSTEM_PARTITION) || types.includes('ef')) return 'uefi';
-  return table.kind === 'mbr' ? 'bios' : 'unknown';
 }
 
 function rootsOf(grubConfig: string): string[] {

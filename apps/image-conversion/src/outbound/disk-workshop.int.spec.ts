@@ -39,7 +39,7 @@ describe('disk workshop', () => {
     const first = await workshop.convert(ID, replica, server.hardware.mac, run(told));
     expect(first.mac).toBe(server.hardware.mac);
     expect(first.steps.map(({ name }) => name)).toContain('boot-drivers');
-    expect(told).toContain('adding the virtio drivers');
+    expect(told).toContain('adding the drivers of the target');
     expect(JSON.parse(await readFile(first.manifestPath, 'utf8'))).toMatchObject({
       kind: 'watari-conversion',
     });

@@ -46,6 +46,8 @@ export function createDiskWorkshop(dataFolder: string, tools: HostTools): DiskWo
         targetPath,
         target: 'kvm-virtio',
         ...(mac !== undefined && { nics: [{ oldMac: mac, newMac: mac }] }),
+        // Encrypted disks are refused: there is no way yet to hand their keys to this service.
+        appliance: {},
         tools,
         onProgress: progress,
         signal,

@@ -1,9 +1,10 @@
 import { open } from 'node:fs/promises';
+import { IMAGE_FORMATS, type ImageFormat } from '@watari/disk-image';
 import { CliError, EXIT } from './errors';
 
 /** Formats that disks are read from. */
-export const SOURCE_FORMATS = ['raw', 'qcow2'] as const;
-export type SourceFormat = (typeof SOURCE_FORMATS)[number];
+export const SOURCE_FORMATS = IMAGE_FORMATS;
+export type SourceFormat = ImageFormat;
 
 export const SOURCE_FORMAT_HELP = [
   'Format of the source: without being told, the first bytes of the file decide. A raw disk whose owner is not',

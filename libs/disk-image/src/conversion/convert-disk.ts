@@ -2,33 +2,35 @@ import { createHash } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import type { HostTools } from '@watari/host-tools';
 import { DiskUnusable } from '../errors';
-import type { EditableVolume } from '../file-system/editable-volume';
 import { Scratch } from '../file-system/scratch';
-import { readDeviceNames } from '../guest/device-names';
-import { readNicRules } from '../guest/network-names';
-import type { OpenGuest } from '../guest/open-guest';
-import type { DiskFormat } from '../image/disk-format';
-import { copyAsRaw } from '../image/raw-disk';
+import { type AdjustNic, adjustGuest, readGuestSystem, readMovedDisks, readServerMacs } from '../adjust';
+import { deviceNames } from '../guest/device-names';
+import { type ChangeableGuest, editGuest } from '../guest/edit-guest';
+import type { GuestReader } from '../guest/guest-files';
+import type { ApplianceRoute } from '../guest/read-guest';
+import { examineImage, type ImageFormat, unpackImage, type WrittenKindName } from '../formats';
+import type { Firmware } from '../guest/firmware';
 import { targetError } from '../image/sparse-copy';
-import { ExtGuestFiles } from '../guest/ext-guest-files';
 import { EditableGuest } from './editable-guest';
 import { ConversionManifest } from './manifest';
-import { expectWholeClone, mendClone, openClone } from './open-clone';
-import type { ConversionStep, NicMapping } from './step';
-import { bootDrivers } from './steps/boot-drivers';
-import { lastingDrivers } from './steps/lasting-drivers';
-import { networkNames } from './steps/network-names';
-import { stableBoot } from './steps/stable-boot';
-import { stableMounts } from './steps/stable-mounts';
+import type { MachineTargetName } from './machine-targets';
+import type { NicMapping } from './nic-mapping';
+import { machineTarget, requireFit, targetMachine } from './target-machine';
 
 export interface ConvertDiskOptions {
   readonly sourcePath: string;
-  readonly sourceFormat: DiskFormat;
+  readonly sourceFormat: ImageFormat;
+  /** What the disk will be written as; where the target does not take it, the disk is refused. */
+  readonly imageKind?: WrittenKindName;
   /** A file that is not there yet. It becomes a raw disk; beside it `<targetPath>.manifest.json` appears. */
   readonly targetPath: string;
-  readonly target: 'kvm-virtio';
+  readonly target: MachineTargetName;
   /** Addresses that change. The others that the guest's own rules name are kept as they are. */
   readonly nics?: readonly NicMapping[];
+  /** The guest gets the target's agent from its own package sources once it runs there; default true. */
+  readonly installAgent?: boolean;
+  /** Also opens XFS, btrfs, LVM, RAID and, with a key, LUKS; without it they are refused. */
+  readonly appliance?: ApplianceRoute;
   readonly tools: HostTools;
   readonly onProgress?: (text: string, fraction: number) => void;
   readonly signal?: AbortSignal;
@@ -39,19 +41,15 @@ export interface Conversion {
   readonly manifestPath: string;
   readonly manifest: ConversionManifest;
   readonly steps: readonly { readonly name: string; readonly summary: string }[];
+  /** By which the disk starts, here and there. */
+  readonly firmware: Firmware;
   /** What the first NIC of the target should have, so that the guest gives it its old name. */
   readonly mac: string;
 }
 
-/** In this order: the last one carries what the others changed into the initramfs. */
-const STEPS: readonly { readonly step: ConversionStep; readonly text: string }[] = [
-  { step: stableMounts, text: 'naming the mounts so that they stay' },
-  { step: stableBoot, text: 'naming the root so that it stays' },
-  { step: networkNames, text: 'keeping the names of the NICs' },
-  { step: lastingDrivers, text: 'keeping the drivers for later kernels' },
-  { step: bootDrivers, text: 'adding the virtio drivers' },
-];
 const COPY_SHARE = 0.7;
+/** As many as a manifest holds. */
+const NICS_MAX = 64;
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
 export function manifestPathOf(diskPath: string): string {
@@ -75,26 +73,39 @@ export async function convertDisk(options: ConvertDiskOptions): Promise<Conversi
     for (const path of [partialPath, `${partialPath}.partition`, manifestPath])
       await rm(path, { force: true });
     onProgress('cloning the disk', 0);
-    await copyAsRaw({
-      ...options,
-      format: options.sourceFormat,
+    await unpackImage({
+      examination: await examineImage(options.sourcePath, { format: options.sourceFormat }),
       targetPath: partialPath,
-      scratch,
+      tools: options.tools,
       onProgress: (fraction) => onProgress('cloning the disk', fraction * COPY_SHARE),
+      ...(signal && { signal }),
     });
-    const clone = { diskPath: partialPath, tools: options.tools, scratch, signal };
-    onProgress('checking the file systems', COPY_SHARE);
-    await mendClone(clone);
-    const opened = await openClone(clone);
-    const { manifest, mac } = await adjust(opened, given, options, onProgress);
-    onProgress('checking the result', 0.95);
-    await expectWholeClone(clone);
+    let reached = COPY_SHARE;
+    const told = (text: string, fraction = reached): void => onProgress(text, (reached = fraction));
+    const { manifest, mac, firmware } = await editGuest(
+      {
+        diskPath: partialPath,
+        tools: options.tools,
+        scratch,
+        appliance: options.appliance,
+        onProgress: told,
+        signal,
+      },
+      (guest) => adjust(guest, given, options, told),
+    );
     signal?.throwIfAborted();
     await writeDurably(manifestPath, `${JSON.stringify(manifest, undefined, 1)}\n`);
     await syncFile(partialPath);
     await rename(partialPath, targetPath);
     onProgress('converted', 1);
-    return { disk: { path: targetPath, format: 'raw' }, manifestPath, manifest, steps: manifest.steps, mac };
+    return {
+      disk: { path: targetPath, format: 'raw' },
+      manifestPath,
+      manifest,
+      steps: manifest.steps,
+      mac,
+      firmware,
+    };
   } catch (error) {
     for (const path of [partialPath, manifestPath]) await rm(path, { force: true });
     throw targetError(error, targetPath);
@@ -104,22 +115,40 @@ export async function convertDisk(options: ConvertDiskOptions): Promise<Conversi
 }
 
 async function adjust(
-  opened: OpenGuest<EditableVolume>,
+  { files, partitions, rootFileSystemUuid: uuid, firmware, isWritableName, virtualBytes }: ChangeableGuest,
   given: readonly NicMapping[] | undefined,
-  { tools, target, signal }: ConvertDiskOptions,
+  options: ConvertDiskOptions,
   onProgress: (text: string, fraction: number) => void,
-): Promise<{ manifest: ConversionManifest; mac: string }> {
-  const guest = new EditableGuest(new ExtGuestFiles(opened.tree));
-  const uuid = opened.rootPartition.uuid ?? '';
-  const nics = await allNics(opened, given ?? [], uuid);
-  const devices = await readDeviceNames(opened.tree, opened.partitions);
-  const steps: { name: string; summary: string }[] = [];
-  for (const [index, { step, text }] of STEPS.entries()) {
-    signal?.throwIfAborted();
-    onProgress(text, COPY_SHARE + 0.05 + (0.2 * index) / STEPS.length);
-    const summary = await step.run({ guest, devices, nics, tools, signal });
-    if (summary !== undefined) steps.push({ name: step.name, summary: summary.slice(0, 2000) });
-  }
+): Promise<Pick<Conversion, 'manifest' | 'mac' | 'firmware'>> {
+  const { tools, target, signal } = options;
+  const guest = new EditableGuest(files);
+  const system = await readGuestSystem(files);
+  const own = ownAddress(target, uuid);
+  const nics = await allNics(files, given ?? [], own);
+  const remarks = await requireFit(target, files, {
+    system,
+    firmware,
+    virtualBytes,
+    nicCount: nics.length,
+    imageKind: options.imageKind,
+  });
+  const adjusted = await adjustGuest({
+    guest,
+    devices: deviceNames(partitions, await readMovedDisks(files)),
+    nics,
+    target: targetMachine(target, {
+      firmware: firmware === 'uefi' ? 'uefi' : 'bios',
+      installsAgent: options.installAgent ?? true,
+    }),
+    tools,
+    onProgress: (text, fraction) => onProgress(text, COPY_SHARE + 0.05 + 0.2 * fraction),
+    isWritableName: isWritableName ?? (() => true),
+    ...(signal && { signal }),
+  });
+  const steps = [
+    ...(remarks.length > 0 ? [{ name: 'target-check', summary: remarks.join(' ').slice(0, 2000) }] : []),
+    ...adjusted.steps,
+  ];
   const manifest = ConversionManifest.parse({
     kind: 'watari-conversion',
     version: 1,
@@ -130,26 +159,21 @@ async function adjust(
     nics: [...nics],
     changes: guest.changes(),
   } satisfies ConversionManifest);
-  return { manifest, mac: nics[0]?.newMac ?? addressFrom(uuid) };
+  return { manifest, mac: nics[0]?.newMac ?? own, firmware };
 }
 
 /** What was given, and the other addresses that the guest binds names to; else one of our own, the same for the same disk. */
-async function allNics(
-  opened: OpenGuest<EditableVolume>,
-  given: readonly NicMapping[],
-  uuid: string,
-): Promise<NicMapping[]> {
+async function allNics(files: GuestReader, given: readonly NicMapping[], own: string): Promise<AdjustNic[]> {
   const isGiven = (mac: string): boolean => given.some(({ oldMac }) => oldMac === mac);
-  const others = (await readNicRules(opened.tree)).map(({ mac }) => mac).filter((mac) => !isGiven(mac));
-  const nics = [...given, ...others.map((mac) => ({ oldMac: mac, newMac: mac }))];
-  const own = addressFrom(uuid);
+  const others = (await readServerMacs(files)).filter((mac) => !isGiven(mac));
+  const nics = [...given, ...others.slice(0, NICS_MAX).map((mac) => ({ oldMac: mac, newMac: mac }))];
   return nics.length > 0 ? nics : [{ oldMac: own, newMac: own }];
 }
 
-/** An address below the prefix that QEMU uses. */
-function addressFrom(uuid: string): string {
+/** An address below the prefix that the platform uses, the same for the same disk. */
+function ownAddress(target: MachineTargetName, uuid: string): string {
   const hash = createHash('sha256').update(uuid).digest('hex');
-  return `52:54:00:${hash.slice(0, 2)}:${hash.slice(2, 4)}:${hash.slice(4, 6)}`;
+  return `${machineTarget(target).nic.macPrefix}:${hash.slice(0, 2)}:${hash.slice(2, 4)}:${hash.slice(4, 6)}`;
 }
 
 function normalNics(nics: readonly NicMapping[]): NicMapping[] {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { InodeAttributes } from '../file-system/inode-attributes';
 import type { GuestFiles } from '../guest/guest-files';
 import { INITRAMFS_BYTES_MAX } from '../guest/kernels';
@@ -21,9 +22,9 @@ export class EditableGuest {
 
   constructor(readonly tree: GuestFiles) {}
 
-  /** Writes a text file, and its folders; what stood there keeps its owner and rights. False when it is so already. */
-  async write(path: string, text: string): Promise<boolean> {
-    const content = Buffer.from(text);
+  /** Writes a file, and its folders; what stood there keeps its owner and rights. False when it is so already. */
+  async write(path: string, text: string | Buffer): Promise<boolean> {
+    const content = typeof text === 'string' ? Buffer.from(text) : text;
     const found = await this.tree.find(path);
     if (!found) {
       await this.create(path, content);
@@ -83,7 +84,11 @@ export class EditableGuest {
           attributes: copyOf(original.attributes),
           beforeBase64: original.content.toString('base64'),
           afterSha256,
-          lines: lineChanges(original.content.toString('utf8'), after.toString('utf8')),
+          // Of other bytes nothing can be taken back line by line.
+          lines:
+            isUtf8(original.content) && isUtf8(after)
+              ? lineChanges(original.content.toString('utf8'), after.toString('utf8'))
+              : [],
         };
     }
   }

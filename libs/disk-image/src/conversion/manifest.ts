@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { DiskUnusable } from '../errors';
+import { MACHINE_TARGET_NAMES } from './machine-targets';
 
 const path = z.string().startsWith('/').max(4096);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -59,7 +60,7 @@ export type Change = z.infer<typeof Change>;
 export const ConversionManifest = z.object({
   kind: z.literal('watari-conversion'),
   version: z.literal(1),
-  target: z.literal('kvm-virtio'),
+  target: z.enum(MACHINE_TARGET_NAMES),
   convertedAt: z.iso.datetime(),
   rootFileSystemUuid: z.string().max(100),
   steps: z.array(z.object({ name: z.string().max(100), summary: z.string().max(2000) })).max(100),

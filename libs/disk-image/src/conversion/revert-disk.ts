@@ -1,25 +1,27 @@
+import { isUtf8 } from 'node:buffer';
 import { rename, rm } from 'node:fs/promises';
 import type { HostTools } from '@watari/host-tools';
 import { DiskUnusable } from '../errors';
 import { Scratch } from '../file-system/scratch';
-import { ExtGuestFiles } from '../guest/ext-guest-files';
+import { editGuest } from '../guest/edit-guest';
 import type { GuestFiles } from '../guest/guest-files';
 import { INITRAMFS_BYTES_MAX } from '../guest/kernels';
-import type { DiskFormat } from '../image/disk-format';
-import { copyAsRaw } from '../image/raw-disk';
+import type { ApplianceRoute } from '../guest/read-guest';
+import { examineImage, type ImageFormat, unpackImage } from '../formats';
 import { targetError } from '../image/sparse-copy';
 import { undoLines } from './line-changes';
 import { type Change, ConversionManifest, sha256Of } from './manifest';
-import { expectWholeClone, mendClone, openClone } from './open-clone';
 
 export interface RevertDiskOptions {
   /** A disk that was converted, and may have been used since. Only read when `targetPath` is given. */
   readonly diskPath: string;
   /** Default raw; another format needs a `targetPath`. */
-  readonly diskFormat?: DiskFormat;
+  readonly diskFormat?: ImageFormat;
   readonly manifest: ConversionManifest;
   /** A file that is not there yet; without it `diskPath` itself is changed. */
   readonly targetPath?: string;
+  /** As for the conversion. */
+  readonly appliance?: ApplianceRoute;
   readonly tools: HostTools;
   readonly onProgress?: (text: string, fraction: number) => void;
   readonly signal?: AbortSignal;
@@ -52,29 +54,33 @@ export async function revertDisk(options: RevertDiskOptions): Promise<Reversion>
   try {
     if (targetPath !== undefined) {
       await rm(workPath, { force: true });
-      await copyAsRaw({
-        sourcePath: diskPath,
-        format: options.diskFormat ?? 'raw',
+      await unpackImage({
+        examination: await examineImage(diskPath, { format: options.diskFormat ?? 'raw' }),
         targetPath: workPath,
         tools,
-        scratch,
-        signal,
+        ...(signal && { signal }),
         onProgress: (fraction) => onProgress('cloning the disk', fraction * 0.7),
       });
     }
-    const clone = { diskPath: workPath, tools, scratch, signal };
-    onProgress('checking the file systems', 0.7);
-    await mendClone(clone);
-    const { tree, rootPartition } = await openClone(clone);
-    if (rootPartition.uuid !== manifest.rootFileSystemUuid)
-      throw new DiskUnusable(
-        'DISK_REVERT_REFUSED',
-        `The manifest is of a disk whose root file system is ${manifest.rootFileSystemUuid}; this one's is ${rootPartition.uuid ?? 'unknown'}. Give the manifest of this disk.`,
-      );
-    onProgress('restoring the physical configuration', 0.8);
-    const told = await restoreAll(new ExtGuestFiles(tree), manifest.changes);
-    onProgress('checking the result', 0.95);
-    await expectWholeClone(clone);
+    const told = await editGuest(
+      {
+        diskPath: workPath,
+        tools,
+        scratch,
+        appliance: options.appliance,
+        onProgress: (text) => onProgress(text, 0.75),
+        signal,
+      },
+      async ({ files, rootFileSystemUuid }) => {
+        if (rootFileSystemUuid !== manifest.rootFileSystemUuid)
+          throw new DiskUnusable(
+            'DISK_REVERT_REFUSED',
+            `The manifest is of a disk whose root file system is ${manifest.rootFileSystemUuid}; this one's is ${rootFileSystemUuid || 'unknown'}. Give the manifest of this disk.`,
+          );
+        onProgress('restoring the physical configuration', 0.85);
+        return restoreAll(files, manifest.changes);
+      },
+    );
     if (targetPath !== undefined) await rename(workPath, targetPath);
     onProgress('reverted', 1);
     return { disk: { path: targetPath ?? diskPath, format: 'raw' }, ...told };
@@ -143,6 +149,7 @@ async function restore(files: GuestFiles, change: Change): Promise<Outcome> {
         await put(Buffer.from(change.beforeBase64, 'base64'));
         return { kind: 'restored' };
       }
+      if (!isUtf8(current)) return { kind: 'left', remark: 'was changed since, and is no text; it stays' };
       const { text, missing } = undoLines(current.toString('utf8'), change.lines);
       await put(Buffer.from(text));
       const remark =

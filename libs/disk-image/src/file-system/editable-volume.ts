@@ -3,7 +3,13 @@ import { type DirectoryEntry, ExtVolume } from './ext-volume';
 import { type InodeAttributes, PRESERVED_FLAGS, parseInode } from './inode-attributes';
 
 /** Names that may be part of a command: no space, quote, line break or bracket that debugfs would read. */
-const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._+~@-]{0,199}$/;
+const PLAIN_NAME = /^(?!\.\.?$)[A-Za-z0-9.][A-Za-z0-9._+~@-]{0,199}$/;
+
+/** Whether a file of that name can be written: whatever names there are can be read. */
+export function isPlainName(name: string): boolean {
+  return PLAIN_NAME.test(name);
+}
+
 const XATTR_BYTES_MAX = 64 * 1024;
 
 export interface NewFile {
@@ -133,7 +139,7 @@ export class EditableVolume extends ExtVolume {
   }
 
   private expectPlain(name: string): void {
-    if (!PLAIN_NAME.test(name))
+    if (!isPlainName(name))
       throw new DiskUnusable(
         'DISK_FILE_UNSUPPORTED',
         `A file on ${this.name} is called ${JSON.stringify(name)}; only plain names can be written. Rename it on the server, then copy the disk again.`,

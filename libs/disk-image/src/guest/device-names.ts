@@ -1,6 +1,4 @@
 import { type IdentifiedPartition, parseDeviceName, stableName } from './block-devices';
-import { parseFstab } from './fstab';
-import type { GuestReader } from './guest-files';
 
 /** Turns names that depend on the disk's controller into names that stay. */
 export interface DeviceNames {
@@ -11,24 +9,6 @@ export interface DeviceNames {
   stable(spec: string, expectedType?: string): string | undefined;
   /** Whether it names a disk that is not moved. */
   isOtherDisk(spec: string): boolean;
-}
-
-/** What Linux calls the only disk of a machine. */
-const FIRST_DISKS = ['sda', 'hda', 'vda', 'xvda', 'nvme0n1', 'mmcblk0'];
-
-/** The moved disk is the one that the root is on by its old name; where nothing says so, the first one. */
-export async function readDeviceNames(
-  tree: GuestReader,
-  partitions: readonly IdentifiedPartition[],
-): Promise<DeviceNames> {
-  const fstab = parseFstab((await tree.readText('/etc/fstab')) ?? '');
-  const grub = (await tree.readText('/boot/grub/grub.cfg')) ?? '';
-  const specs = [
-    ...fstab.filter(({ mountPoint }) => mountPoint === '/').map(({ spec }) => spec),
-    ...[...grub.matchAll(/\sroot=(\S+)/g)].map(([, root]) => root ?? ''),
-  ];
-  const disks = specs.flatMap((spec) => parseDeviceName(spec)?.disk ?? []);
-  return deviceNames(partitions, new Set(disks.length > 0 ? disks : FIRST_DISKS));
 }
 
 export function deviceNames(

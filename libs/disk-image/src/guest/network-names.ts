@@ -32,10 +32,10 @@ export async function readConfiguredNics(tree: GuestReader): Promise<string[]> {
   const names = new Set<string>();
   const files = ['/etc/network/interfaces', ...(await filesIn(tree, '/etc/network/interfaces.d', ''))];
   for (const path of files)
-    for (const [, name] of ((await tree.readText(path)) ?? '').matchAll(/^\s*iface\s+(\S+)\s/gm))
+    for (const [, name] of ((await tree.readText(path)) ?? '').matchAll(/^[ \t]*iface[ \t]+(\S+)\s/gm))
       if (name && name !== 'lo' && isNicName(name) && !/^(br|bond|tun|tap|vlan)/.test(name)) names.add(name);
   for (const path of await filesIn(tree, '/etc/systemd/network', '.network'))
-    for (const [, value] of ((await tree.readText(path)) ?? '').matchAll(/^\s*Name\s*=\s*(.+?)\s*$/gm))
+    for (const [, value] of ((await tree.readText(path)) ?? '').matchAll(/^[ \t]*Name[ \t]*=[ \t]*(\S.*)$/gm))
       for (const name of (value ?? '').split(/\s+/)) if (isNicName(name)) names.add(name);
   for (const path of await filesIn(tree, '/etc/netplan', '.yaml'))
     for (const { key } of netplanNics((await tree.readText(path)) ?? '')) if (isNicName(key)) names.add(key);
@@ -60,9 +60,9 @@ export function parseUdevRules(text: string, path: string): NicRule[] {
 }
 
 export function parseLink(text: string, path: string): NicRule[] {
-  const name = /^\s*Name\s*=\s*(\S+)\s*$/m.exec(text)?.[1];
+  const name = /^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$/m.exec(text)?.[1];
   if (!name || !isNicName(name)) return [];
-  return [...text.matchAll(/^\s*(?:Permanent)?MACAddress\s*=\s*(.+?)\s*$/gm)]
+  return [...text.matchAll(/^[ \t]*(?:Permanent)?MACAddress[ \t]*=[ \t]*(\S.*)$/gm)]
     .flatMap(([, macs]) => (macs ?? '').split(/\s+/))
     .filter((mac) => MAC.test(mac))
     .map((mac) => ({ mac: mac.toLowerCase(), name, path, kind: 'link' as const }));

@@ -54,7 +54,7 @@ export async function readGuest<Result>(
   try {
     opened = await openForReading(options);
   } catch (error) {
-    if (!(error instanceof DiskUnusable) || !REFUSED.includes(error.code) || !options.appliance) throw error;
+    if (!isRefused(error) || !options.appliance) throw error;
     const found = await readPartitions(options.disk);
     if (!isForAppliance(found.partitions, options.appliance)) throw error;
     return readInAppliance(options, found, look);
@@ -67,6 +67,11 @@ export async function readGuest<Result>(
     rootFileSystem: rootPartition.content,
     isDirty: volumes.some(({ superblock }) => superblock.needsRecovery),
   });
+}
+
+/** What programs on plain files leave to an appliance. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof DiskUnusable && REFUSED.includes(error.code);
 }
 
 /** Whether an appliance can open more of the disk than programs on plain files. */

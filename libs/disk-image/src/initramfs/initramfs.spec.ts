@@ -66,6 +66,19 @@ describe('initramfs', () => {
     expect(found && isMergedUsr(found)).toBe(true);
   });
 
+  it('reads what stands right behind a part packed by gzip, its head with or without a name', async () => {
+    const late = writeCpio([file('conf/modules', 'later\n')]);
+    const packed = gzipSync(fakeInitramfs((archive) => archive));
+    for (const name of ['', 'a', 'ab', 'abc', 'abcd']) {
+      const head = Buffer.concat([packed.subarray(0, 10), Buffer.from(name === '' ? '' : `${name}\0`)]);
+      head[3] = name === '' ? 0 : 8;
+      const main = Buffer.concat([head, packed.subarray(10)]);
+      const gap = Buffer.alloc((4 - (main.length % 4)) % 4);
+      const found = await readInitramfs(Buffer.concat([main, gap, late]), tools);
+      expect(found?.files.get('conf/modules')?.content.toString()).toBe('later\n');
+    }
+  });
+
   it('knows no initramfs in other bytes', async () => {
     expect(await readInitramfs(Buffer.from('what is this?'), tools)).toBeUndefined();
     expect(await readInitramfs(fakeInitramfs().subarray(0, 200), tools)).toBeUndefined();

@@ -1,4 +1,4 @@
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, inflateRawSync } from 'node:zlib';
 import type { HostTools } from '@watari/host-tools';
 import { lz4End, zstdEnd } from './compressed-length';
 import { type CpioEntry, isCpioAt, readCpio } from './cpio';
@@ -18,6 +18,7 @@ export interface Initramfs {
 const UNPACKED_BYTES_MAX = 768 * 1024 * 1024;
 const PARTS_MAX = 32;
 const UNPACK_TIMEOUT_MS = 120_000;
+const [GZIP_HEAD_SUM, GZIP_EXTRA, GZIP_NAME, GZIP_COMMENT] = [2, 4, 8, 16] as const;
 
 /** Unpacks an initramfs in memory. Undefined where it is broken or of a compression that is not known here. */
 export async function readInitramfs(
@@ -101,12 +102,29 @@ async function unpack(
 }
 
 function unpackGzip(image: Buffer, start: number): Unpacked {
-  const result: unknown = gunzipSync(image.subarray(start), {
+  const end = gzipEnd(image, start);
+  // By itself: zlib takes what follows at once for more of the same, and complains of it.
+  const content = gunzipSync(image.subarray(start, end), { maxOutputLength: UNPACKED_BYTES_MAX });
+  return { compression: 'gzip', content, end };
+}
+
+/** Where a member ends (RFC 1952): its head, deflated bytes, which say where they end, then sum and length. */
+function gzipEnd(image: Buffer, start: number): number {
+  const flags = image.readUInt8(start + 3);
+  let at = start + 10;
+  if (flags & GZIP_EXTRA) at += 2 + image.readUInt16LE(at);
+  for (const text of [GZIP_NAME, GZIP_COMMENT])
+    if (flags & text) {
+      const zero = image.indexOf(0, at);
+      if (zero < 0) throw new RangeError('The head of a gzip member has no end.');
+      at = zero + 1;
+    }
+  if (flags & GZIP_HEAD_SUM) at += 2;
+  const result: unknown = inflateRawSync(image.subarray(at), {
     info: true,
     maxOutputLength: UNPACKED_BYTES_MAX,
   });
-  const { buffer, engine } = result as { buffer: Buffer; engine: { bytesWritten: number } };
-  return { compression: 'gzip', content: buffer, end: start + engine.bytesWritten };
+  return at + (result as { engine: { bytesWritten: number } }).engine.bytesWritten + 8;
 }
 
 function isBroken(error: unknown): boolean {

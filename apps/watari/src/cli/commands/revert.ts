@@ -2,20 +2,28 @@ import {
   type ImageReversion,
   OUTPUT_FORMATS,
   type OutputFormat,
-  detectFormat,
+  examineImage,
   readManifest,
   revertImage,
 } from '@watari/disk-image';
 import { createHostTools } from '@watari/host-tools';
 import { type Command, Option } from 'commander';
 import { contextOf } from '../context';
-import { SOURCE_FORMATS, SOURCE_FORMAT_HELP, type SourceFormat } from '../disk-options';
+import {
+  KEY_FILE_HELP,
+  SOURCE_FORMATS,
+  SOURCE_FORMAT_HELP,
+  type SourceFormat,
+  keyFileOption,
+  readKeyFiles,
+} from '../disk-options';
 
 interface Options {
   readonly manifest: string;
   readonly out?: string;
   readonly format: OutputFormat;
   readonly sourceFormat?: SourceFormat;
+  readonly keyFile?: readonly string[];
   readonly force?: boolean;
 }
 
@@ -36,6 +44,7 @@ export function addRevert(program: Command, signal: AbortSignal): void {
         'format of the converted disk; default: told by the image',
       ).choices(SOURCE_FORMATS),
     )
+    .option('--key-file <file>', 'key of an encrypted (LUKS) disk; may be given several times', keyFileOption)
     .option('--force', 'replace a file that is there, once the new one is whole')
     .addHelpText(
       'after',
@@ -49,21 +58,25 @@ export function addRevert(program: Command, signal: AbortSignal): void {
         '',
         SOURCE_FORMAT_HELP,
         '',
+        KEY_FILE_HELP,
+        '',
         'Exit code 3 when disk and manifest do not belong together, or the disk cannot be read.',
       ].join('\n'),
     )
     .action(async (path: string, options: Options, command: Command) => {
       const { output } = contextOf(command, signal);
       const manifest = await readManifest(options.manifest);
+      const keys = await readKeyFiles(options.keyFile);
       const progress = output.progress();
       try {
         const reverted = await revertImage({
           diskPath: path,
-          diskFormat: options.sourceFormat ?? (await detectFormat(path)),
+          diskFormat: options.sourceFormat ?? (await examineImage(path)).format,
           manifest,
           targetPath: options.out ?? `${path}.physical`,
           outputFormat: options.format,
           mayReplace: options.force === true,
+          appliance: { keys },
           tools: createHostTools(),
           onProgress: (text, fraction) => progress.update(text, fraction),
           signal,
