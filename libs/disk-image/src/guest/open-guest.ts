@@ -118,7 +118,7 @@ function noSystem(partitions: readonly GuestPartition[]): DiskUnusable {
     if (content === 'luks' || content === 'bitlocker')
       return new DiskUnusable(
         'DISK_ENCRYPTED',
-        `${capital(nameOf(partition))} is encrypted (${LABELS[content]}). Unlock it on the server and copy the unlocked disk, or move the server in another way.`,
+        `${capital(nameOf(partition))} is encrypted (${LABELS[content]}). ${content === 'luks' ? 'Give the key that unlocks it (--key-file), or unlock' : 'Unlock'} it on the server and copy the unlocked disk.`,
       );
   }
   const foreign = partitions.find(({ content }) => content in LABELS);
