@@ -143,6 +143,21 @@ describe('unpacking an image', () => {
     expect(await readdir(target)).toEqual([]);
   });
 
+  it('refuses an image that qemu-img reads as a disk of another size', async () => {
+    const path = await sampleImage(tools, join(await place(), 'image'), 'vhdx-dynamic', disk);
+    const examination = await examineImage(path);
+    const target = await place();
+    // As if the headers had told more: without a look at what qemu-img sees, zeros would follow.
+    const failure = unpackImage({
+      examination: { ...examination, virtualBytes: examination.virtualBytes + 512 },
+      targetPath: join(target, 'target.raw'),
+      tools,
+    });
+    await expect(failure).rejects.toMatchObject({ code: 'DISK_DAMAGED' });
+    await expect(failure).rejects.toThrow(`${disk.sizeBytes} as qemu-img reads it`);
+    expect(await readdir(target)).toEqual([]);
+  });
+
   it('says so when a virtual machine has the image open', async () => {
     const path = await sampleImage(tools, join(await place(), 'image'), 'qcow2', disk);
     const examination = await examineImage(path);

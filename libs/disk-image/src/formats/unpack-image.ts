@@ -91,8 +91,7 @@ async function fill(options: UnpackImageOptions, scratch: Scratch, packedPath: s
     content.kind === 'single-vmdk' && content.isGzipped
       ? await sourceInGzip(content, options, scratch, packedPath)
       : await sourceOf(content, scratch);
-  await refuseOtherReading(tools, source, examination, signal);
-  await convertByQemuImg(
+  const converting = convertByQemuImg(
     // The target is there, and as long as the disk: nothing is created, and zeros need not be written.
     ['-n', '--target-is-zero', '-S', '64k', '-O', 'raw', '--image-opts', source, `./${basename(targetPath)}`],
     {
@@ -102,6 +101,12 @@ async function fill(options: UnpackImageOptions, scratch: Scratch, packedPath: s
       ...(signal && { signal }),
     },
   );
+  // Both have ended before anything is removed.
+  const outcomes = await Promise.allSettled([
+    content.kind === 'slice' ? undefined : refuseOtherReading(tools, source, examination, signal),
+    converting,
+  ]);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 /** The image for `qemu-img --image-opts`. Links have plain names, whatever the image is called. */

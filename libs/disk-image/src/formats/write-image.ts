@@ -53,7 +53,7 @@ const CREATE_TIMEOUT_MS = 10 * 60_000;
 /** What a file may need beside its disk's bytes: tables, and the last cluster written whole. */
 const FILE_OVERHEAD = 1.1;
 const FILE_OVERHEAD_BYTES = 512 * 1024 * 1024;
-/** Where deflate's gain per second is best; measured in bench/formats.bench. */
+/** zlib's own choice, which qemu-img makes as well. */
 const DEFLATE_LEVEL = 6;
 const NAME_BYTES_MAX = 200;
 /** Of the 100 that a tar header has for a name, what the longest member's suffix leaves. */

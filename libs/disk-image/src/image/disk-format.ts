@@ -35,7 +35,7 @@ export async function readDiskShape(source: ByteSource, format?: DiskFormat): Pr
     if (head.subarray(at, at + magic.length).equals(magic) && !isBootable(head))
       throw new DiskUnusable(
         'DISK_FORMAT_UNSUPPORTED',
-        `This is ${name}; raw and qcow2 disks are taken. Unpack it, or convert it with "qemu-img convert -O raw".`,
+        `This is ${name}; raw and qcow2 disks are taken here. Unpack it, or convert it with "qemu-img convert -O raw".`,
       );
   return { format: 'raw', virtualSizeBytes: source.sizeBytes };
 }
