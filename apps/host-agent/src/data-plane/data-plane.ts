@@ -80,17 +80,16 @@ export class DataPlane {
 
   /** For one that became no stream's; of others nothing happens. */
   dropHistory(loaded: LoadedHistory | null): void {
-    if (!loaded) return;
     // Gone with its thread, if that is gone.
-    this.#calls.call('dropHistory', [loaded.loadedId]).catch(() => undefined);
+    if (loaded) this.#thread?.calls.call('dropHistory', [loaded.loadedId]).catch(() => undefined);
   }
 
-  listHistories(): Promise<HistorySummary[]> {
+  async listHistories(): Promise<HistorySummary[]> {
     return this.#calls.call('listHistories', []);
   }
 
   /** False when there was none. */
-  removeHistory(guestId: string): Promise<boolean> {
+  async removeHistory(guestId: string): Promise<boolean> {
     return this.#calls.call('removeHistory', [guestId]);
   }
 
