@@ -117,7 +117,10 @@ describe('inspecting a disk', () => {
       'a LUKS container',
       'DISK_ENCRYPTED',
       () =>
-        fileOf('luks', Buffer.concat([Buffer.from('LUKS\xba\xbe\0\x02', 'latin1'), Buffer.alloc(2 ** 20)])),
+        fileOf(
+          'luks',
+          Buffer.concat([Buffer.from('LUKS\xba\xbe\0\x02', 'latin1'), Buffer.alloc(2 ** 20 - 8)]),
+        ),
     ],
     [
       'a disk whose root is encrypted',

@@ -106,7 +106,7 @@ export class OutboxRelay {
         [`${this.options.schema}.${CHECKPOINT}`],
       );
       if (rows[0]?.locked) {
-        client.once('error', (error) => {
+        client.on('error', (error) => {
           this.options.onError(error);
           this.dropLeadership();
         });

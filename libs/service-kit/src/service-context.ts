@@ -81,6 +81,8 @@ export async function openServiceContext(
 /** One process migrates at a time: replicas that start together wait for each other. */
 async function migrate(pool: Pool, dataSource: DataSource, schema: string): Promise<void> {
   const session = await pool.connect();
+  // While the other connection migrates, nobody else hears of this one's end.
+  session.on('error', () => undefined);
   try {
     await session.query('SELECT pg_advisory_lock(hashtextextended($1, 0))', [`${schema}.migrations`]);
     await session.query(`CREATE SCHEMA IF NOT EXISTS ${quoteSchema(schema)}`);

@@ -79,6 +79,10 @@ describe('examining an image', () => {
     await writeFile(path, '');
     await expect(examineImage(path)).rejects.toMatchObject({ code: 'DISK_NOT_AN_IMAGE' });
     await writeFile(path, Buffer.alloc(700));
+    await expect(examineImage(path)).rejects.toMatchObject({ code: 'DISK_NOT_AN_IMAGE' });
+    const disk = Buffer.alloc(700);
+    disk.writeUInt16LE(0xaa55, 510);
+    await writeFile(path, disk);
     await expect(examineImage(path)).rejects.toMatchObject({ code: 'DISK_TRUNCATED' });
   });
 });

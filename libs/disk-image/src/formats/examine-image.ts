@@ -51,7 +51,10 @@ async function examine(path: string, options: ExamineImageOptions): Promise<Imag
         'DISK_NOT_AN_IMAGE',
         `${path} is a folder or a ${PLOOP_DESCRIPTOR}, not a ${options.format} image. Give the image's file.`,
       );
-    return { format: 'ploop', formatBy, ...(await examinePloop(descriptor)) };
+    const examined = await examinePloop(descriptor).catch((error: unknown) => {
+      throw descriptor === path ? error : asNoBundle(error, path);
+    });
+    return { format: 'ploop', formatBy, ...examined };
   }
   const source = await openReadOnly(path);
   try {
@@ -60,6 +63,16 @@ async function examine(path: string, options: ExamineImageOptions): Promise<Imag
   } finally {
     await source.close();
   }
+}
+
+/** A folder that has no descriptor was not meant to be a bundle. */
+function asNoBundle(error: unknown, path: string): unknown {
+  if (!(error instanceof DiskUnusable) || error.code !== 'DISK_NOT_FOUND') return error;
+  return new DiskUnusable(
+    'DISK_NOT_AN_IMAGE',
+    `${path} is a folder without a ${PLOOP_DESCRIPTOR}. Give the image's file.`,
+    { cause: error },
+  );
 }
 
 async function formatOf(source: OpenedFile): Promise<ImageFormat> {
@@ -84,7 +97,7 @@ async function examineAs(
 ): Promise<Examined> {
   switch (format) {
     case 'raw':
-      return examineRaw(path, source);
+      return await examineRaw(path, source);
     case 'qcow2':
       return examineQcow2(path, source);
     case 'vmdk':
@@ -105,10 +118,19 @@ async function examineAs(
   }
 }
 
-function examineRaw(path: string, source: OpenedFile): Examined {
+async function examineRaw(path: string, source: OpenedFile): Promise<Examined> {
   const image = 'The raw image';
   if (source.sizeBytes < SECTOR_BYTES) throw damaged(image, 'it is shorter than a sector');
-  if (source.sizeBytes % SECTOR_BYTES !== 0) throw cutOff(image, 'its last sector is not complete');
+  if (source.sizeBytes % SECTOR_BYTES !== 0) {
+    const head = await source.read(0, SECTOR_BYTES);
+    // Where nothing says that it ever was a disk, it is not one that was cut off.
+    if (head.readUInt16LE(SECTOR_BYTES - 2) !== 0xaa55)
+      throw new DiskUnusable(
+        'DISK_NOT_AN_IMAGE',
+        `${path} is no image of a format that is known, and no disk: it ends within a sector. Give the image of a whole disk.`,
+      );
+    throw cutOff(image, 'its last sector is not complete');
+  }
   const virtualBytes = virtualBytesFrom(image, BigInt(source.sizeBytes));
   return {
     subformat: 'raw',

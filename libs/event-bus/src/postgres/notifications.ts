@@ -59,7 +59,8 @@ export class Notifications {
     });
     const broken = new Promise<void>((done, fail) => {
       client.once('end', () => done());
-      client.once('error', fail);
+      // A server that is shut down says so, and then the connection breaks: each is an error.
+      client.on('error', fail);
     });
     // Until it is awaited below, a rejection of it must not count as unhandled.
     broken.catch(() => undefined);

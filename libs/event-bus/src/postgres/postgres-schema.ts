@@ -18,6 +18,9 @@ export function quoteName(schema: string): string {
 export async function ensureSchema(pool: Pool, schema: string): Promise<void> {
   const s = quoteName(schema);
   const client = await pool.connect();
+  // Between two queries nobody else hears of a connection that breaks; the next query says so.
+  const passOver = (): void => undefined;
+  client.on('error', passOver);
   try {
     await client.query('BEGIN');
     await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('watari bus ' || $1, 0))`, [schema]);
@@ -37,6 +40,7 @@ export async function ensureSchema(pool: Pool, schema: string): Promise<void> {
       await client.query(`INSERT INTO ${s}.schema_version VALUES ($1)`, [STEPS.length]);
     }
     await client.query('COMMIT');
+    client.off('error', passOver);
     client.release();
   } catch (error) {
     client.release(true);

@@ -107,6 +107,6 @@ describe('a ploop bundle', () => {
   it('is refused without its descriptor', async () => {
     const target = await bundle();
     await rm(join(target, 'DiskDescriptor.xml'));
-    await expect(examineImage(target)).rejects.toMatchObject({ code: 'DISK_NOT_FOUND' });
+    await expect(examineImage(target)).rejects.toMatchObject({ code: 'DISK_NOT_AN_IMAGE' });
   });
 });
