@@ -22,7 +22,7 @@ const tools = createHostTools();
 const RIGHTS = { mode: 0o644, uid: 0, gid: 0 };
 const BOOT = '/dev/vda1';
 const REST = '/dev/vda2';
-/** An appliance starts five times for each. */
+/** Five appliances start for each server: one that has every layer is enough for the usual run. */
 const ifAll = process.env['WATARI_ALL_GUESTS'] === '1' ? it : it.skip;
 const PATHS = ['/etc/fstab', '/etc/crypttab', '/etc/default/grub', '/boot/grub/grub.cfg'];
 let folder: string;
