@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ChunkIndex } from './chunk-index';
 import type { HistoryDescription } from './description';
 import { readAllAt } from './files';
-import type { ChunkLayout } from './layout';
+import { CHUNK_PAGES, type ChunkLayout } from './layout';
 import type { Manifest } from './manifest';
 import { heldBytes, packedPresenceBytes, unpackPresence } from './presence';
 import { type HistorySeal, TAG_BYTES } from './sealing';
@@ -14,6 +14,21 @@ export interface HistoryChunk {
   readonly presence: Uint8Array;
   /** The held pages, end to end. The receiver's. */
   readonly pages: Uint8Array;
+}
+
+/** Where a chunk is read and opened. Fresh memory for each would cost more than deciphering it. */
+interface ReadingDesk {
+  readonly sealed: Buffer;
+  readonly plain: Buffer;
+}
+
+const CHUNK_BYTES_MAX = packedPresenceBytes(CHUNK_PAGES) + CHUNK_PAGES * PAGE_BYTES;
+
+function newDesk(): ReadingDesk {
+  return {
+    sealed: Buffer.allocUnsafeSlow(CHUNK_BYTES_MAX + TAG_BYTES),
+    plain: Buffer.allocUnsafeSlow(CHUNK_BYTES_MAX),
+  };
 }
 
 const UNSEEN = 0;
@@ -46,20 +61,23 @@ export class HistoryReader {
 
   /** Null when the chunk is unknown. Throws RangeError for a chunk that the layout does not have. */
   async readChunk(chunkIndex: number): Promise<HistoryChunk | null> {
-    if (this.#isClosed) throw new Error('A history was read after it was closed.');
-    const { pageCount } = this.layout.placeOf(chunkIndex);
-    const chunk = await this.#read(chunkIndex, pageCount);
-    this.#states[chunkIndex] = chunk === null ? INVALID : VALID;
-    return chunk;
+    return this.#readOnto(newDesk(), chunkIndex);
   }
 
-  /** All chunks that are known, in order. Reads one ahead of the receiver. */
+  /**
+   * All chunks that are known, in order. Reads one ahead of the receiver, into the same two buffers again and again:
+   * a chunk's pages are valid until the next chunk is asked for.
+   */
   async *chunks(): AsyncGenerator<HistoryChunk, void, void> {
+    const desks = [newDesk(), newDesk()] as const;
     let ahead: Promise<HistoryChunk | null> = Promise.resolve(null);
     try {
       for (let chunkIndex = 0; chunkIndex <= this.layout.chunkCount; chunkIndex += 1) {
         const chunk = await ahead;
-        ahead = chunkIndex < this.layout.chunkCount ? this.readChunk(chunkIndex) : Promise.resolve(null);
+        ahead =
+          chunkIndex < this.layout.chunkCount
+            ? this.#readOnto(desks[chunkIndex % 2]!, chunkIndex)
+            : Promise.resolve(null);
         // A failure is met at the next turn; until then it must not count as unhandled.
         ahead.catch(() => undefined);
         if (chunk) yield chunk;
@@ -92,12 +110,20 @@ export class HistoryReader {
     this.seal.destroy();
   }
 
-  async #read(chunkIndex: number, pageCount: number): Promise<HistoryChunk | null> {
+  async #readOnto(desk: ReadingDesk, chunkIndex: number): Promise<HistoryChunk | null> {
+    if (this.#isClosed) throw new Error('A history was read after it was closed.');
+    const { pageCount } = this.layout.placeOf(chunkIndex);
+    const chunk = await this.#read(desk, chunkIndex, pageCount);
+    this.#states[chunkIndex] = chunk === null ? INVALID : VALID;
+    return chunk;
+  }
+
+  async #read(desk: ReadingDesk, chunkIndex: number, pageCount: number): Promise<HistoryChunk | null> {
     const { offset, length } = this.index.get(chunkIndex);
     const presenceBytes = packedPresenceBytes(pageCount);
     if (length < presenceBytes + TAG_BYTES || length > presenceBytes + pageCount * PAGE_BYTES + TAG_BYTES)
       return null;
-    const sealed = Buffer.allocUnsafeSlow(length);
+    const sealed = desk.sealed.subarray(0, length);
     try {
       if (!(await readAllAt(this.file, sealed, offset))) return null;
     } catch (error) {
@@ -105,7 +131,7 @@ export class HistoryReader {
       if (typeof (error as NodeJS.ErrnoException).code === 'string') return null;
       throw error;
     }
-    const plain = this.#isClosed ? null : this.seal.open('chunk', chunkIndex, sealed);
+    const plain = this.#isClosed ? null : this.seal.open('chunk', chunkIndex, sealed, desk.plain);
     if (plain === null) return null;
     const presence = unpackPresence(plain.subarray(0, presenceBytes), pageCount);
     const pages = plain.subarray(presenceBytes);

@@ -44,6 +44,8 @@ export async function loadMirror(reader: HistoryReader, pagesMax: number): Promi
   const allowed = Math.min(pagesMax, MIRROR_PAGES_MAX, layout.pageCount);
   if (reader.heldPages > allowed) return null;
   const mirror = emptyMirror(layout, allowed);
+  // In one step: each growth of the memory is a call of the system.
+  mirror.makeRoom(reader.heldPages);
   for await (const chunk of reader.chunks()) takeChunk(mirror, chunk, reader);
   return { mirror, chunks: await reader.validChunks() };
 }

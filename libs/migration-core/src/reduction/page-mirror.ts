@@ -92,6 +92,12 @@ export class PageMirror {
     return this.#addressOf(taken);
   }
 
+  /** Grows the memory at once to hold so many pages, if that many may be held. Makes views of it stale. */
+  makeRoom(pages: number): void {
+    const { memory } = this.kernels;
+    memory.grow(this.#addressOf(Math.min(pages, this.options.pagesMax) + 1));
+  }
+
   /** The content of a held page; valid until the memory grows or the page changes. */
   bytesOf(page: number): Uint8Array | null {
     const address = this.pointer(page);

@@ -76,7 +76,7 @@ export async function keepSample(
 export async function readAll(reader: HistoryReader): Promise<Map<number, SampleChunk>> {
   const chunks = new Map<number, SampleChunk>();
   for await (const { chunkIndex, presence, pages } of reader.chunks())
-    chunks.set(chunkIndex, { presence, pages });
+    chunks.set(chunkIndex, { presence, pages: new Uint8Array(pages) });
   return chunks;
 }
 
