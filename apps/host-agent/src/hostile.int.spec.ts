@@ -84,7 +84,8 @@ describe('a host agent among strangers', () => {
       shape: { machineType: 'pc-i440fx-9.0', cpuModel: CPU_MODEL, accelerator: 'tcg' },
       qemuVersion: '10.0.2',
       sourceApiUrl: 'https://127.0.0.1:1',
-      pageCopy: { codecs: [0], mirrorPagesMax: 0, history: null },
+      pageCopy: { codecs: [0], mirrorPagesMax: 0 },
+      histories: [],
       ...change,
     };
   }
@@ -203,6 +204,30 @@ describe('a host agent among strangers', () => {
       'MOVE_PROTOCOL_UNKNOWN',
     ],
     [
+      'a protocol of the future with words that are not known yet',
+      (writer: FrameWriter) =>
+        control(writer, {
+          kind: 'announce',
+          protocolVersion: MOVE_PROTOCOL_VERSION + 1,
+          guest: { of: 'another form' },
+        }),
+      'MOVE_PROTOCOL_UNKNOWN',
+    ],
+    [
+      'a protocol of the past with words that are no longer known',
+      (writer: FrameWriter) =>
+        control(
+          writer,
+          announce({ protocolVersion: 3, pageCopy: { codecs: [0], mirrorPagesMax: 0, history: null } }),
+        ),
+      'MOVE_PROTOCOL_UNKNOWN',
+    ],
+    [
+      'the beginning of a stream that was not announced',
+      (writer: FrameWriter) => control(writer, { kind: 'begin', chunks: null }),
+      'LINK_MESSAGE_UNEXPECTED',
+    ],
+    [
       'a disk that is not here',
       (writer: FrameWriter) =>
         control(
@@ -313,6 +338,7 @@ describe('a host agent among strangers', () => {
       }),
     );
     expect(await b.client.getGuest('hostile')).toMatchObject({ state: 'incoming' });
+    socket.write(control(writer, { kind: 'begin', chunks: null }));
     // Frames that hold, with a stream in them that does not.
     const failed = jest.fn();
     const packer = new RecordPacker((content) => socket.write(frameOf(writer, content)), failed);

@@ -18,7 +18,7 @@ import { pino } from 'pino';
 import { SourceStream } from '../moves/source-stream';
 import { TargetStream } from '../moves/target-stream';
 import { DataPlane } from './data-plane';
-import type { LoadedHistory, StreamHistory } from './messages';
+import type { LoadedHistory } from './messages';
 
 // Threads start with the workspace's TypeScript, which is compiled then.
 jest.setTimeout(120_000);
@@ -26,6 +26,7 @@ jest.setTimeout(120_000);
 const RUN_TYPESCRIPT = join(__dirname, '../../../../tools/workspace/run-typescript.cjs');
 const PAGE_BYTES = 4_096;
 const PAGES = 3_000;
+const GUEST = { guestId: 'guest' };
 
 let folder: string;
 let planes: DataPlane[];
@@ -85,13 +86,16 @@ interface Trip {
   readonly isHistoryShared: boolean;
 }
 
+/** What the plane has of the guest, read. */
+async function load(plane: DataPlane): Promise<LoadedHistory | null> {
+  const [historyId] = await plane.findHistories(GUEST);
+  return historyId === undefined ? null : plane.loadHistory(GUEST, historyId, PAGES);
+}
+
 /** A whole stream from one plane through the other, with frames that go straight from hand to hand. */
 async function travel(bytes: Buffer, historyId: string): Promise<Trip> {
   const [from, to] = planes as [DataPlane, DataPlane];
-  const loaded: (LoadedHistory | null)[] = [];
-  for (const plane of planes) loaded.push(await plane.loadHistory('guest', PAGES));
-  const historyOf = (own: number, other: number): StreamHistory | null =>
-    loaded[own] ? { ...loaded[own], theirs: loaded[other]?.offer ?? null } : null;
+  const [ours, theirs] = await Promise.all([load(from), load(to)]);
   const codecs = availableCodecs().map(({ id }) => id);
   const qemu = await listenAsQemu(join(folder, 'in'));
   const writer = new FrameWriter(1);
@@ -112,7 +116,7 @@ async function travel(bytes: Buffer, historyId: string): Promise<Trip> {
       codecs,
       mirrorPagesMax: PAGES,
       layoutPagesMax: PAGES,
-      history: historyOf(1, 0),
+      loadedId: theirs?.loadedId ?? null,
       socketPath: join(folder, 'in'),
     },
   );
@@ -128,8 +132,9 @@ async function travel(bytes: Buffer, historyId: string): Promise<Trip> {
   const source: SourceStream = await SourceStream.open(from, sink, {
     codecs,
     mirrorPagesMax: PAGES,
-    history: historyOf(0, 1),
+    history: ours && theirs ? { loadedId: ours.loadedId, theirChunks: theirs.chunks } : null,
   });
+  target.begin(source.sharedChunks);
   await source.listen(join(folder, 'out'));
   const qemuOut = connect(join(folder, 'out'));
   qemuOut.resume().end(bytes);
@@ -140,13 +145,13 @@ async function travel(bytes: Buffer, historyId: string): Promise<Trip> {
   target.end();
   const received = await qemu.received;
   const { counters } = source;
-  await source.keepHistory('guest', historyId);
-  await target.keepHistory('guest', historyId);
+  await source.keepHistory(GUEST, historyId);
+  await target.keepHistory(GUEST, historyId);
   source.close();
   target.close();
   qemuOut.destroy();
   qemu.server.close();
-  return { received, wireBytes, counters, isHistoryShared: target.isHistoryShared };
+  return { received, wireBytes, counters, isHistoryShared: source.sharedChunks !== null };
 }
 
 it('carries a stream byte by byte, and the same guest the next time for next to nothing', async () => {
@@ -168,7 +173,7 @@ it('lists and removes what it keeps', async () => {
   const [plane] = planes;
   await travel(streamOf([randomBytes(PAGE_BYTES)]), 'ef'.repeat(32));
   // Kept in the background; loading waits for it.
-  plane!.dropHistory(await plane!.loadHistory('guest', PAGES));
+  plane!.dropHistory(await load(plane!));
   expect(await plane!.listHistories()).toMatchObject([
     { description: { guestId: 'guest', historyId: 'ef'.repeat(32) } },
   ]);
@@ -209,10 +214,11 @@ it('refuses on the target what no source can have sent', async () => {
         codecs: [0],
         mirrorPagesMax: PAGES,
         layoutPagesMax: PAGES,
-        history: null,
+        loadedId: null,
         socketPath: join(folder, 'in'),
       },
-    ).then((target) =>
+    ).then((target) => {
+      target.begin(null);
       target.take({
         type: FRAME_TYPE.layout,
         sequence: 1,
@@ -221,8 +227,8 @@ it('refuses on the target what no source can have sent', async () => {
         pageCount: 0,
         logicalBytes: 0,
         payload: randomBytes(200),
-      }),
-    );
+      });
+    });
   });
   expect(await failed).toMatchObject({ code: expect.stringMatching(/^LAYOUT_/) });
   qemu.server.close();

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { AgentError } from '../errors';
 import type { StateFolders } from '../state/folders';
 import { Calls } from './calls';
-import { HISTORY_DEFAULTS, type HistorySettings } from './histories';
+import { HISTORY_DEFAULTS, type HistoryGuest, type HistorySettings } from './histories';
 import type {
   DataPlaneService,
   DataPlaneSettings,
@@ -69,11 +69,21 @@ export class DataPlane {
   }
 
   /** Never rejects: without a history a move costs more, and nothing else. */
-  async loadHistory(guestId: string, pagesMax: number): Promise<LoadedHistory | null> {
+  async findHistories(guest: HistoryGuest): Promise<string[]> {
     try {
-      return await this.#calls.call('loadHistory', [guestId, pagesMax]);
+      return await this.#calls.call('findHistories', [guest]);
     } catch (error) {
-      this.logger.warn({ guestId, error }, 'a history could not be loaded');
+      this.logger.warn({ ...guest, error }, 'histories could not be looked for');
+      return [];
+    }
+  }
+
+  /** Never rejects, as before. */
+  async loadHistory(guest: HistoryGuest, historyId: string, pagesMax: number): Promise<LoadedHistory | null> {
+    try {
+      return await this.#calls.call('loadHistory', [guest, historyId, pagesMax]);
+    } catch (error) {
+      this.logger.warn({ ...guest, historyId, error }, 'a history could not be loaded');
       return null;
     }
   }
@@ -94,18 +104,18 @@ export class DataPlane {
   }
 
   /** What the stream is told and tells goes over the port. */
-  async openOutgoing(options: OutgoingOptions): Promise<MessagePort> {
+  async openOutgoing(
+    options: OutgoingOptions,
+  ): Promise<{ readonly port: MessagePort; readonly chunks: string | null }> {
     const { port1, port2 } = new MessageChannel();
-    await this.#calls.call('openOutgoing', [options, port2], [port2]);
-    return port1;
+    const { chunks } = await this.#calls.call('openOutgoing', [options, port2], [port2]);
+    return { port: port1, chunks };
   }
 
-  async openIncoming(
-    options: IncomingOptions,
-  ): Promise<{ readonly port: MessagePort; readonly isHistoryShared: boolean }> {
+  async openIncoming(options: IncomingOptions): Promise<MessagePort> {
     const { port1, port2 } = new MessageChannel();
-    const { isHistoryShared } = await this.#calls.call('openIncoming', [options, port2], [port2]);
-    return { port: port1, isHistoryShared };
+    await this.#calls.call('openIncoming', [options, port2], [port2]);
+    return port1;
   }
 
   /** Waits for what is being written. */

@@ -1,6 +1,5 @@
 import {
   CHUNK_PAGES,
-  forgetOutside,
   HistoryStore,
   type HistoryStoreOptions,
   type HistorySummary,
@@ -8,12 +7,9 @@ import {
   type LoadedMirror,
   type PageMirror,
   saveMirror,
-  sharedChunks,
 } from '@watari/migration-core';
 
 import { describeError } from '../errors';
-import type { HistoryOffer } from '../moves/messages';
-
 export interface HistorySettings {
   /** What all histories of this host may take on its disk; 0 keeps none. */
   readonly bytesMax: number;
@@ -30,15 +26,13 @@ const SCOPE = 'default';
 const EXPIRY_CHECK_MS = 600_000;
 const PAGE_BYTES = 4_096;
 
-export interface HeldHistory extends LoadedMirror {
-  readonly historyId: string;
+/** Whose history is looked for, or kept. */
+export interface HistoryGuest {
+  readonly guestId: string;
 }
 
-/** A history that both sides hold, cut down to what both could read. */
-export interface SharedHistory {
-  readonly mirror: PageMirror;
-  /** What frames that build on it carry; never 0. */
-  readonly generation: number;
+export interface HeldHistory extends LoadedMirror {
+  readonly historyId: string;
 }
 
 export type HistoryLog = (level: 'info' | 'warn', text: string, fields: Record<string, unknown>) => void;
@@ -69,15 +63,24 @@ export class Histories {
     return new Histories(store, log);
   }
 
-  /** The guest's history, if there is one that can be used with so many pages. Never rejects. */
-  async load(guestId: string, pagesMax: number): Promise<HeldHistory | null> {
+  /** Names of what the guest could begin with, best first. Reads none of it. Rejects when the folder cannot be read. */
+  async find({ guestId }: HistoryGuest): Promise<string[]> {
+    await this.#saving.get(guestId);
+    const reader = await this.store.open(guestId, SCOPE);
+    if (!reader) return [];
+    await reader.close();
+    return [reader.description.historyId];
+  }
+
+  /** The history of that name, if the guest may begin with it and it can be read. Never rejects. */
+  async load({ guestId }: HistoryGuest, historyId: string, pagesMax: number): Promise<HeldHistory | null> {
     await this.#saving.get(guestId);
     try {
       const reader = await this.store.open(guestId, SCOPE);
       if (!reader) return null;
       try {
-        const loaded = await loadMirror(reader, pagesMax);
-        return loaded && { ...loaded, historyId: reader.description.historyId };
+        if (reader.description.historyId !== historyId) return null;
+        return { ...(await loadMirror(reader, pagesMax)), historyId };
       } finally {
         await reader.close();
       }
@@ -88,7 +91,7 @@ export class Histories {
   }
 
   /** Writes what both sides hold at the end of a move, in the background. */
-  keep(guestId: string, mirror: PageMirror | null, streamSha256: string): void {
+  keep({ guestId }: HistoryGuest, mirror: PageMirror | null, streamSha256: string): void {
     if (!mirror || mirror.heldPages === 0) return;
     const saved = this.#save(guestId, mirror, streamSha256)
       .catch((error: unknown) => this.#passOver('a history could not be written', error))
@@ -131,17 +134,4 @@ export class Histories {
   #passOver(what: string, error: unknown): void {
     this.log('warn', what, { error: describeError(error) });
   }
-}
-
-export function offerOf(held: HeldHistory): HistoryOffer {
-  return { historyId: held.historyId, chunks: Buffer.from(held.chunks).toString('base64') };
-}
-
-/** What of our history the other side holds, too; null when it is another one. Changes the mirror to that. */
-export function share(held: HeldHistory | null, theirs: HistoryOffer | null): SharedHistory | null {
-  if (!held || !theirs || held.historyId !== theirs.historyId) return null;
-  const chunks = Buffer.from(theirs.chunks, 'base64');
-  if (chunks.length !== held.chunks.length) return null;
-  forgetOutside(held.mirror, sharedChunks(held.chunks, chunks));
-  return { mirror: held.mirror, generation: parseInt(held.historyId.slice(0, 8), 16) || 1 };
 }

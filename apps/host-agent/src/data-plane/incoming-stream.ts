@@ -1,15 +1,11 @@
 import { connect, type Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 
-import {
-  type PageMirror,
-  RecordUnpacker,
-  Slabs,
-  StreamDecoder,
-  type StreamDecoderOptions,
-} from '@watari/migration-core';
+import { type PageMirror, RecordUnpacker, Slabs, StreamDecoder } from '@watari/migration-core';
 
 import { AgentError, describeError } from '../errors';
+import type { HistoryGuest } from './histories';
+import type { HistoryBase } from './history-base';
 import type { IncomingOptions, IncomingOrder, IncomingReport } from './messages';
 import { wholeBuffers } from './transfer';
 
@@ -33,15 +29,18 @@ export class IncomingStream {
     private readonly port: MessagePort,
     private readonly socket: Socket,
     options: IncomingOptions,
-    startMirror: StreamDecoderOptions['startMirror'],
-    private readonly keep: (mirror: PageMirror | null, guestId: string, historyId: string) => void,
+    private readonly base: HistoryBase,
+    private readonly keep: (mirror: PageMirror | null, guest: HistoryGuest, historyId: string) => void,
   ) {
     const { mirrorPagesMax, layoutPagesMax, codecs } = options;
     this.#decoder = new StreamDecoder((bytes) => this.#write(bytes), {
       mirrorPagesMax,
       layoutPagesMax,
       slabs: this.#slabs,
-      ...(startMirror && { startMirror }),
+      startMirror: ({ layout, generation }) => {
+        const start = base.startMirror(layout);
+        return start?.generation === generation ? start.mirror : null;
+      },
     });
     this.#unpacker = new RecordUnpacker(
       (record, frame) => {
@@ -68,19 +67,21 @@ export class IncomingStream {
   static async open(
     port: MessagePort,
     options: IncomingOptions,
-    startMirror: StreamDecoderOptions['startMirror'],
-    keep: (mirror: PageMirror | null, guestId: string, historyId: string) => void,
+    base: HistoryBase,
+    keep: (mirror: PageMirror | null, guest: HistoryGuest, historyId: string) => void,
   ): Promise<IncomingStream> {
     const socket = connect({ path: options.socketPath, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
-    return new IncomingStream(port, socket, options, startMirror, keep);
+    return new IncomingStream(port, socket, options, base, keep);
   }
 
   #obey(order: IncomingOrder): void {
     switch (order.kind) {
+      case 'begin':
+        return void this.base.agree(order.chunks);
       case 'frame':
         return this.#unpacker.push(order.frame);
       case 'settle':
@@ -91,7 +92,7 @@ export class IncomingStream {
       case 'end':
         return void this.socket.end();
       case 'keep':
-        this.keep(this.#decoder.mirror, order.guestId, order.historyId);
+        this.keep(this.#decoder.mirror, order.guest, order.historyId);
         this.port.postMessage({ kind: 'keeping' });
         return;
       case 'close':

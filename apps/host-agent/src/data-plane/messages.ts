@@ -1,8 +1,7 @@
 import type { CodecId, Frame, FrameContent, HistorySummary, StreamSummary } from '@watari/migration-core';
 import type { MessagePort } from 'node:worker_threads';
 
-import type { HistoryOffer } from '../moves/messages';
-import type { HistorySettings } from './histories';
+import type { HistoryGuest, HistorySettings } from './histories';
 
 /*
  * Words between an agent's main thread and its data plane. Each stream has a port of its own, on which they stay in
@@ -27,13 +26,14 @@ export type PlaneMessage =
 /** A history that was loaded for a move; it waits in memory for its stream, or to be dropped. */
 export interface LoadedHistory {
   readonly loadedId: number;
-  readonly offer: HistoryOffer;
+  /** One bit for each chunk that could be read, in base64. */
+  readonly chunks: string;
 }
 
-/** What a stream may build on: a loaded history, with what the other side says of its own. */
+/** What a source's stream builds on: a loaded history, as far as the target could read its own. */
 export interface StreamHistory {
   readonly loadedId: number;
-  readonly theirs: HistoryOffer | null;
+  readonly theirChunks: string;
 }
 
 export interface OutgoingOptions {
@@ -49,28 +49,32 @@ export interface IncomingOptions {
   readonly codecs: readonly CodecId[];
   readonly mirrorPagesMax: number;
   readonly layoutPagesMax: number;
-  readonly history: StreamHistory | null;
+  /** Loaded for this stream; which of it may be built on comes with the order to begin. */
+  readonly loadedId: number | null;
   /** Where QEMU listens. */
   readonly socketPath: string;
 }
 
 export interface DataPlaneService {
-  /** The guest's history, if there is one that can be used with so many pages. */
-  loadHistory(guestId: string, pagesMax: number): Promise<LoadedHistory | null>;
+  /** Names of the histories that the guest could begin with, best first. Reads none of them. */
+  findHistories(guest: HistoryGuest): Promise<string[]>;
+  /** One of those, if it can be read; up to so many pages of it. */
+  loadHistory(guest: HistoryGuest, historyId: string, pagesMax: number): Promise<LoadedHistory | null>;
   /** Of one that no stream was opened with; others are passed over. */
   dropHistory(loadedId: number): Promise<void>;
   listHistories(): Promise<HistorySummary[]>;
   /** False when there was none. */
   removeHistory(guestId: string): Promise<boolean>;
-  openOutgoing(options: OutgoingOptions, port: MessagePort): Promise<void>;
-  openIncoming(options: IncomingOptions, port: MessagePort): Promise<{ readonly isHistoryShared: boolean }>;
+  /** Says what both sides could read of the history, in base64; null when there is none. */
+  openOutgoing(options: OutgoingOptions, port: MessagePort): Promise<{ readonly chunks: string | null }>;
+  openIncoming(options: IncomingOptions, port: MessagePort): Promise<void>;
   /** Resolves when what was being written is. */
   close(): Promise<void>;
 }
 
 interface KeepOrder {
   readonly kind: 'keep';
-  readonly guestId: string;
+  readonly guest: HistoryGuest;
   /** Of the history that is written; the SHA-256 of the stream that made it. */
   readonly historyId: string;
 }
@@ -103,6 +107,8 @@ export type OutgoingReport =
   | FailureReport;
 
 export type IncomingOrder =
+  /** Before the first frame: what both sides could read of the history; null to build on nothing. */
+  | { readonly kind: 'begin'; readonly chunks: string | null }
   | { readonly kind: 'frame'; readonly frame: Frame }
   /** Say when all that came before is rebuilt. */
   | { readonly kind: 'settle' }

@@ -13,6 +13,7 @@ import {
 
 import { AgentError, describeError } from '../errors';
 import { CounterBoard } from './counter-board';
+import type { HistoryGuest } from './histories';
 import type { OutgoingOptions, OutgoingOrder, OutgoingReport } from './messages';
 import { readIntoOneBuffer } from './one-buffer';
 import { wholeBuffers } from './transfer';
@@ -58,7 +59,7 @@ export class OutgoingStream {
     private readonly port: MessagePort,
     options: OutgoingOptions,
     start: StreamEncoderOptions,
-    private readonly keep: (mirror: PageMirror | null, guestId: string, historyId: string) => void,
+    private readonly keep: (mirror: PageMirror | null, guest: HistoryGuest, historyId: string) => void,
   ) {
     this.#board = new CounterBoard(options.counters);
     const slabs = new Slabs();
@@ -110,7 +111,7 @@ export class OutgoingStream {
         this.#isHurried = true;
         return this.#flushNext();
       case 'keep':
-        this.keep(this.#encoder.mirror, order.guestId, order.historyId);
+        this.keep(this.#encoder.mirror, order.guest, order.historyId);
         this.port.postMessage({ kind: 'keeping' });
         return;
       case 'close':

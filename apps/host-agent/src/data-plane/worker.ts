@@ -4,9 +4,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { emptyMirror, type PageMirror } from '@watari/migration-core';
 
 import { answerCalls } from './calls';
-import { type HeldHistory, Histories, offerOf, share, type SharedHistory } from './histories';
+import { type HeldHistory, Histories, type HistoryGuest } from './histories';
+import { encodeChunks, HistoryBase } from './history-base';
 import { IncomingStream } from './incoming-stream';
-import type { DataPlaneService, DataPlaneSettings, PlaneMessage, StreamHistory } from './messages';
+import type { DataPlaneService, DataPlaneSettings, PlaneMessage } from './messages';
 import { OutgoingStream } from './outgoing-stream';
 
 const main = parentPort;
@@ -20,26 +21,29 @@ const opened = Histories.open((workerData as DataPlaneSettings).histories, (leve
 const loaded = new Map<number, HeldHistory>();
 let lastLoadedId = 0;
 
-/** Takes a loaded history, cut down to what both sides hold; null when they share none. */
-function take(history: StreamHistory | null): SharedHistory | null {
-  if (!history) return null;
-  const held = loaded.get(history.loadedId) ?? null;
-  loaded.delete(history.loadedId);
-  return share(held, history.theirs);
+/** A loaded history becomes a stream's. */
+function take(loadedId: number | undefined | null): HistoryBase {
+  const held = loaded.get(loadedId ?? 0) ?? null;
+  loaded.delete(loadedId ?? 0);
+  return new HistoryBase(held);
 }
 
 function keepIn(histories: Histories) {
-  return (mirror: PageMirror | null, guestId: string, historyId: string): void =>
-    histories.keep(guestId, mirror, historyId);
+  return (mirror: PageMirror | null, guest: HistoryGuest, historyId: string): void =>
+    histories.keep(guest, mirror, historyId);
 }
 
 const service: DataPlaneService = {
-  async loadHistory(guestId, pagesMax) {
-    const held = await (await opened).load(guestId, pagesMax);
+  async findHistories(guest) {
+    return (await opened).find(guest);
+  },
+
+  async loadHistory(guest, historyId, pagesMax) {
+    const held = await (await opened).load(guest, historyId, pagesMax);
     if (!held) return null;
     const loadedId = (lastLoadedId += 1);
     loaded.set(loadedId, held);
-    return { loadedId, offer: offerOf(held) };
+    return { loadedId, chunks: encodeChunks(held.chunks) };
   },
 
   async dropHistory(loadedId) {
@@ -56,31 +60,24 @@ const service: DataPlaneService = {
 
   async openOutgoing(options, port) {
     const histories = await opened;
-    const shared = take(options.history);
+    const base = take(options.history?.loadedId);
+    const chunks = base.agree(options.history?.theirChunks ?? null);
     new OutgoingStream(
       port,
       options,
       {
         startMirror: (layout) =>
-          shared?.mirror.layout.equals(layout)
-            ? shared
-            : { mirror: emptyMirror(layout, options.mirrorPagesMax), generation: 0 },
+          base.startMirror(layout) ?? { mirror: emptyMirror(layout, options.mirrorPagesMax), generation: 0 },
         seed: { low: randomInt(2 ** 32), high: randomInt(2 ** 32) },
       },
       keepIn(histories),
     );
+    return { chunks };
   },
 
   async openIncoming(options, port) {
     const histories = await opened;
-    const shared = take(options.history);
-    await IncomingStream.open(
-      port,
-      options,
-      ({ generation }) => (generation === shared?.generation ? shared.mirror : null),
-      keepIn(histories),
-    );
-    return { isHistoryShared: shared !== null };
+    await IncomingStream.open(port, options, take(options.loadedId), keepIn(histories));
   },
 
   async close() {

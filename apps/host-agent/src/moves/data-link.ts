@@ -28,6 +28,8 @@ interface LinkEvents<Message> {
 export interface DataLinkOptions<Incoming> {
   readonly sessionId: string;
   readonly schema: z.ZodType<Incoming>;
+  /** Throws an AgentError for what is not to be read by this schema at all. */
+  readonly refuse?: ((message: unknown) => void) | undefined;
   /** Without any connection for so long, the link is lost. */
   readonly lossLimitMs: number;
 }
@@ -250,7 +252,9 @@ export class DataLink<Incoming extends { kind: string }, Outgoing extends { kind
       this.events.emit('frame', frame);
       return;
     }
-    const message = this.options.schema.safeParse(parseJson(frame.payload));
+    const words = parseJson(frame.payload);
+    this.options.refuse?.(words);
+    const message = this.options.schema.safeParse(words);
     if (!message.success)
       throw new AgentError(
         'LINK_MESSAGE_INVALID',

@@ -19,6 +19,8 @@ interface KnownLink<Incoming extends { kind: string }, Outgoing extends { kind: 
 
 export interface AcceptorOptions<Incoming extends { kind: string }, Outgoing extends { kind: string }> {
   readonly schema: z.ZodType<Incoming>;
+  /** Throws an AgentError for what is not to be read by this schema at all. */
+  readonly refuse?: (message: unknown) => void;
   readonly lossLimitMs: number;
   readonly logger: Logger;
   /** A new link of that agent's. */
@@ -58,8 +60,8 @@ export class LinkAcceptor<Incoming extends { kind: string }, Outgoing extends { 
   #begin(sessionId: string, agentId: string, epoch: number): KnownLink<Incoming, Outgoing> | null {
     // Only the first connection of a link begins it: a later one belongs to a link that this agent has lost.
     if (epoch !== 1 || sessionId === UNKNOWN_SESSION) return null;
-    const { schema, lossLimitMs, onLink } = this.options;
-    const link = new DataLink<Incoming, Outgoing>({ sessionId, schema, lossLimitMs });
+    const { schema, refuse, lossLimitMs, onLink } = this.options;
+    const link = new DataLink<Incoming, Outgoing>({ sessionId, schema, refuse, lossLimitMs });
     const known = { agentId, link, epoch: 0 };
     this.#links.set(sessionId, known);
     link.events.once('closed', () => setTimeout(() => this.#links.delete(sessionId), REMEMBERED_MS).unref());

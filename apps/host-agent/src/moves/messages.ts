@@ -3,8 +3,11 @@ import { z } from 'zod';
 
 import { GuestRecordSchema } from '../guests/guest-record';
 
-/** Raised when either side would misread the other. */
-export const MOVE_PROTOCOL_VERSION = 3;
+/**
+ * Raised when either side would misread the other; both must speak the same. So that they can find out, these stay as
+ * they are in every version: "ping", "pong", "refused", and that "announce" is a `kind` beside a `protocolVersion`.
+ */
+export const MOVE_PROTOCOL_VERSION = 4;
 
 /** A control frame is held whole before it is read. */
 const TEXT_MAX = 4_000;
@@ -14,13 +17,12 @@ const Text = z.string().max(TEXT_MAX);
 /** Milliseconds since 1970 by the sender's clock, with a fraction. */
 const ClockMs = z.number().nonnegative().max(1e15);
 
-/** What one side holds of the guest from an earlier move; of the same history both sides hold the same pages. */
-export const HistoryOfferSchema = z.strictObject({
-  historyId: z.string().regex(/^[0-9a-f]{64}$/),
-  /** One bit for each 2 MiB that could be read; for 4 TiB they are 256 KiB. */
-  chunks: z.base64().max(400_000),
-});
-export type HistoryOffer = z.infer<typeof HistoryOfferSchema>;
+/** Names what both sides held at the end of an earlier move: of the same history both hold the same pages. */
+const HistoryIdSchema = z.string().regex(/^[0-9a-f]{64}$/);
+/** Histories that a source names at most. */
+export const HISTORIES_MAX = 16;
+/** One bit for each 2 MiB of a history that could be read; for 4 TiB they are 256 KiB. */
+const ChunksSchema = z.base64().max(400_000);
 
 /** What one side can do with pages; what both can is done. */
 export const PageCopySchema = z.strictObject({
@@ -31,7 +33,6 @@ export const PageCopySchema = z.strictObject({
     .int()
     .min(0)
     .max(2 ** 30),
-  history: HistoryOfferSchema.nullable(),
 });
 export type PageCopy = z.infer<typeof PageCopySchema>;
 
@@ -48,7 +49,11 @@ export const SourceMessageSchema = z.discriminatedUnion('kind', [
     /** Where the source answers what became of the move. */
     sourceApiUrl: z.url({ protocol: /^https$/ }).max(2_048),
     pageCopy: PageCopySchema,
+    /** What the source could begin with, best first. */
+    histories: z.array(HistoryIdSchema).max(HISTORIES_MAX),
   }),
+  /** The stream follows. What both sides could read of the history that was agreed on; null: it builds on nothing. */
+  z.strictObject({ kind: z.literal('begin'), chunks: ChunksSchema.nullable() }),
   /** The source's QEMU closed its end: nothing comes any more but the last hash, which was sent before. */
   z.strictObject({ kind: z.literal('stream-ended') }),
   /** From here on the target alone may run the guest. Console: base64 of what the guest wrote so far. */
@@ -65,12 +70,18 @@ export const TargetMessageSchema = z.discriminatedUnion('kind', [
     clockMs: ClockMs,
     bootId: z.string().max(64),
   }),
+  /** What is agreed on: no more than the source offered. Said at once, so that both sides load the history together. */
+  z.strictObject({
+    kind: z.literal('agreed'),
+    pageCopy: PageCopySchema,
+    historyId: HistoryIdSchema.nullable(),
+  }),
   /** QEMU waits for the stream. */
   z.strictObject({
     kind: z.literal('ready'),
     qemuVersion: z.string().max(64),
-    /** What is agreed on: no more than the source offered. */
-    pageCopy: PageCopySchema,
+    /** What the target could read of the history; null for nothing. */
+    chunks: ChunksSchema.nullable(),
   }),
   /** The target's QEMU closed the way back: it has loaded everything, or given up. */
   z.strictObject({ kind: z.literal('return-path-ended') }),

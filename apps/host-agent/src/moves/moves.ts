@@ -25,6 +25,7 @@ import { settleWithSource, settleWithTarget } from './settle';
 import { Settlement } from './settlement';
 import { LinkAcceptor } from './link-acceptor';
 import { type SourceMessage, SourceMessageSchema, type TargetMessage } from './messages';
+import { refuseOtherVersion } from './protocol-version';
 import { type LinkSettings, SourceMove } from './source-move';
 import { Experience } from './steering';
 import { takeBack } from './take-back';
@@ -68,6 +69,7 @@ export class Moves {
     this.#settlement = new Settlement(around.tls, around.logger);
     this.#acceptor = new LinkAcceptor({
       schema: SourceMessageSchema,
+      refuse: refuseOtherVersion,
       lossLimitMs: around.link.lossLimitMs,
       logger: around.logger,
       onLink: (link, agentId) => this.#receive(link, agentId),

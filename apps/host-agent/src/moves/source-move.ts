@@ -3,17 +3,18 @@ import type { Frame } from '@watari/migration-core';
 import type { Logger } from 'pino';
 
 import type { DataPlane } from '../data-plane/data-plane';
-import type { LoadedHistory } from '../data-plane/messages';
 import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
 import { type QmpEvent, timestampMs } from '../qmp/qmp-client';
 import { type ClockOffset, measureClock } from './clock-offset';
 import type { DataLink } from './data-link';
 import { downtime } from './downtime';
+import { HistoryLoan, historyGuestOf } from './history-loan';
 import { openLink } from './link-dialler';
 import { connectToAgent } from './link-security';
 import {
   CONSOLE_BYTES_MAX,
+  HISTORIES_MAX,
   MOVE_PROTOCOL_VERSION,
   shorten,
   type SourceMessage,
@@ -76,8 +77,7 @@ export class SourceMove {
   #figures: Partial<MoveStatus> = {};
   #link: DataLink<TargetMessage, SourceMessage> | null = null;
   #stream: SourceStream | null = null;
-  /** Waits for the stream. */
-  #history: LoadedHistory | null = null;
+  readonly #history: HistoryLoan;
   #clock: ClockOffset = { offsetMs: 0, uncertaintyMs: 0 };
   #peer: Peer | undefined;
   /** By QEMU's clock, and when we heard of it by ours. */
@@ -95,6 +95,7 @@ export class SourceMove {
     this.#steering = new Steering(guest.machine, request, around.experience, (limits) =>
       around.traces.begin(request.moveId, limits),
     );
+    this.#history = new HistoryLoan(around.plane, guest.spec);
   }
 
   /** The target's clock against ours. */
@@ -171,7 +172,7 @@ export class SourceMove {
     } finally {
       this.guest.events.off('event', onEvent).off('end', onEnd);
       this.#stream?.close();
-      this.around.plane.dropHistory(this.#history);
+      this.#history.end();
       this.#link?.end();
     }
   }
@@ -204,9 +205,8 @@ export class SourceMove {
       return this.#mailbox.expect('pong', ANSWER_TIMEOUT_MS);
     });
     await this.around.save({ clock: this.#clock });
-    const { memoryMiB, guestId } = this.guest.spec;
-    const offered = offerPageCopy(memoryMiB);
-    this.#history = await this.around.plane.loadHistory(guestId, offered.mirrorPagesMax);
+    const { memoryMiB } = this.guest.spec;
+    const histories = await this.#history.find();
     this.#abort.signal.throwIfAborted();
     link.tell({
       kind: 'announce',
@@ -216,17 +216,21 @@ export class SourceMove {
       shape: this.guest.shape,
       qemuVersion: this.around.qemuVersion,
       sourceApiUrl: this.around.apiUrl,
-      pageCopy: { ...offered, history: this.#history?.offer ?? null },
+      pageCopy: offerPageCopy(memoryMiB),
+      histories: histories.slice(0, HISTORIES_MAX),
     });
-    const ready = await this.#mailbox.expect('ready', READY_TIMEOUT_MS);
-    const { codecs, mirrorPagesMax } = agreePageCopy(ready.pageCopy, memoryMiB);
-    const isUsable = this.#history !== null && mirrorPagesMax === offered.mirrorPagesMax;
+    const { historyId, pageCopy } = await this.#mailbox.expect('agreed', READY_TIMEOUT_MS);
+    const agreed = agreePageCopy(pageCopy, memoryMiB);
+    // Here while the target loads its own and builds the machine.
+    if (historyId !== null) this.#history.load(historyId, agreed.mirrorPagesMax);
+    const { chunks } = await this.#mailbox.expect('ready', READY_TIMEOUT_MS);
+    const loaded = await Mailbox.race(this.#history.loaded(), this.#abort.signal);
     this.#stream = await SourceStream.open(this.around.plane, link, {
-      codecs,
-      mirrorPagesMax,
-      history: isUsable ? { ...this.#history!, theirs: ready.pageCopy.history } : null,
+      ...agreed,
+      history: loaded && chunks !== null ? { loadedId: loaded.loadedId, theirChunks: chunks } : null,
       bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax,
     });
+    link.tell({ kind: 'begin', chunks: this.#stream.sharedChunks });
   }
 
   async #copy(): Promise<void> {
@@ -342,7 +346,7 @@ export class SourceMove {
     };
     if (this.#figures.downtimeMs !== undefined) this.#steering.learn(this.#figures.downtimeMs);
     if (this.guest.ownership.state === 'handed-over') await this.guest.step({ type: 'confirmed' });
-    await this.#stream!.keepHistory(this.guest.guestId, this.#figures.streamSha256!);
+    await this.#stream!.keepHistory(historyGuestOf(this.guest.spec), this.#figures.streamSha256!);
     await this.guest.endMachine();
   }
 

@@ -15,6 +15,7 @@ import {
 
 import { CounterBoard } from '../data-plane/counter-board';
 import { type DataPlane, ended } from '../data-plane/data-plane';
+import type { HistoryGuest } from '../data-plane/histories';
 import type { OutgoingOrder, OutgoingReport, StreamHistory } from '../data-plane/messages';
 import { AgentError } from '../errors';
 import { Allowance } from './allowance';
@@ -71,6 +72,8 @@ export class SourceStream {
   private constructor(
     private readonly port: MessagePort,
     private readonly board: CounterBoard,
+    /** What both sides could read of the history, for the target; null when the stream builds on none. */
+    readonly sharedChunks: string | null,
     private readonly sink: FrameSink,
     bandwidthBytesPerSecondMax: number | undefined,
   ) {
@@ -94,8 +97,9 @@ export class SourceStream {
     { codecs, mirrorPagesMax, history, bandwidthBytesPerSecondMax }: SourceStreamOptions,
   ): Promise<SourceStream> {
     const board = new CounterBoard();
-    const port = await plane.openOutgoing({ codecs, mirrorPagesMax, history, counters: board.memory });
-    return new SourceStream(port, board, sink, bandwidthBytesPerSecondMax);
+    const counters = board.memory;
+    const { port, chunks } = await plane.openOutgoing({ codecs, mirrorPagesMax, history, counters });
+    return new SourceStream(port, board, chunks, sink, bandwidthBytesPerSecondMax);
   }
 
   get counters(): StreamCounters {
@@ -140,10 +144,10 @@ export class SourceStream {
    * Both sides keep what they hold of the guest's memory, as a history of that name. Resolves when it is being written:
    * then the stream may be closed, and whoever loads the history waits for it.
    */
-  async keepHistory(guestId: string, historyId: string): Promise<void> {
+  async keepHistory(guest: HistoryGuest, historyId: string): Promise<void> {
     if (this.#isPortClosed) return;
     const keeping = new Promise<void>((resolve) => (this.#keeping = resolve));
-    this.#order({ kind: 'keep', guestId, historyId });
+    this.#order({ kind: 'keep', guest, historyId });
     await keeping;
   }
 

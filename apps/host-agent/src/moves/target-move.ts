@@ -4,7 +4,6 @@ import { type Frame, FRAME_TYPE } from '@watari/migration-core';
 import type { Logger } from 'pino';
 
 import type { DataPlane } from '../data-plane/data-plane';
-import type { LoadedHistory } from '../data-plane/messages';
 import { AgentError, describeError } from '../errors';
 import type { Guest } from '../guests/guest';
 import type { Guests } from '../guests/guests';
@@ -13,10 +12,11 @@ import { formatTimestamp, timestampMs } from '../qmp/qmp-client';
 import { MigrationReply } from '../qmp/replies';
 import { wallClockMs } from './clock-offset';
 import type { DataLink } from './data-link';
-import { MOVE_PROTOCOL_VERSION, shorten, type SourceMessage, type TargetMessage } from './messages';
+import { HistoryLoan, historyGuestOf } from './history-loan';
+import { shorten, type SourceMessage, type TargetMessage } from './messages';
 import { setCapabilities } from './migration-settings';
 import type { Peer } from './ownership';
-import { agreePageCopy, layoutPagesMax, offerPageCopy } from './page-copy';
+import { type AgreedPageCopy, agreePageCopy, layoutPagesMax } from './page-copy';
 import { TargetStream } from './target-stream';
 
 type Announce = Extract<SourceMessage, { kind: 'announce' }>;
@@ -82,6 +82,8 @@ export class TargetMove {
         });
       case 'announce':
         return this.#do(() => this.#announced(message));
+      case 'begin':
+        return this.#do(async () => this.#begin(message.chunks));
       case 'stream-ended':
         return this.#do(() => this.#streamEnded());
       case 'commit':
@@ -107,21 +109,20 @@ export class TargetMove {
     if (this.#state !== 'connected') throw unexpected('announce');
     this.#state = 'building';
     refuseUnfit(announce, this.around.platform);
-    const { spec } = announce;
-    // Read while the machine is being built.
-    const offered = offerPageCopy(spec.memoryMiB);
-    const history = announce.pageCopy.history
-      ? this.around.plane.loadHistory(spec.guestId, offered.mirrorPagesMax)
-      : Promise.resolve(null);
+    const { spec, pageCopy } = announce;
+    const agreed = agreePageCopy(pageCopy, spec.memoryMiB);
+    // Read while the machine is being built, and while the source reads its own.
+    const history = new HistoryLoan(this.around.plane, spec);
     try {
-      await this.#build(announce, history);
+      const historyId = await history.choose(announce.histories, agreed.mirrorPagesMax);
+      this.link.tell({ kind: 'agreed', pageCopy: agreed, historyId });
+      await this.#build(announce, agreed, history);
     } finally {
-      // What became no stream's is let go.
-      void history.then((held) => this.around.plane.dropHistory(held));
+      history.end();
     }
   }
 
-  async #build(announce: Announce, history: Promise<LoadedHistory | null>): Promise<void> {
+  async #build(announce: Announce, agreed: AgreedPageCopy, history: HistoryLoan): Promise<void> {
     const { moveId, spec, shape, sourceApiUrl } = announce;
     const peer: Peer = { agentId: this.sourceAgentId, apiUrl: sourceApiUrl };
     const guest = await this.around.guests.receive(spec, shape, { moveId, peer });
@@ -131,9 +132,7 @@ export class TargetMove {
     const inSocket = this.around.inSocket(spec.guestId);
     await setCapabilities(guest.machine);
     await guest.machine.execute('migrate-incoming', { uri: `unix:${inSocket}` });
-    const agreed = agreePageCopy(announce.pageCopy, spec.memoryMiB);
-    const held = await history;
-    const isUsable = held !== null && agreed.mirrorPagesMax === offerPageCopy(spec.memoryMiB).mirrorPagesMax;
+    const loaded = await history.loaded();
     this.#stream = await TargetStream.open(
       this.around.plane,
       this.link,
@@ -144,7 +143,7 @@ export class TargetMove {
       {
         ...agreed,
         layoutPagesMax: layoutPagesMax(spec.memoryMiB),
-        history: isUsable ? { ...held, theirs: announce.pageCopy.history } : null,
+        loadedId: loaded?.loadedId ?? null,
         socketPath: inSocket,
       },
     );
@@ -155,9 +154,14 @@ export class TargetMove {
     this.link.tell({
       kind: 'ready',
       qemuVersion: this.around.platform.qemuVersion,
-      pageCopy: { ...agreed, history: this.#stream.isHistoryShared ? held!.offer : null },
+      chunks: loaded?.chunks ?? null,
     });
     this.around.logger.info({ moveId, guestId: spec.guestId, from: this.sourceAgentId }, 'a guest is coming');
+  }
+
+  #begin(chunks: string | null): void {
+    if (this.#state !== 'loading' || !this.#stream) throw unexpected('begin');
+    this.#stream.begin(chunks);
   }
 
   #takeFrame(frame: Frame): void {
@@ -221,7 +225,7 @@ export class TargetMove {
     // Before what the guest writes from here on.
     await this.#guest.console.prepend(console);
     this.link.tell({ kind: 'running', ...running, forwards: this.#guest.forwards });
-    await this.#stream!.keepHistory(this.#guest.guestId, this.#stream!.summary!.sha256);
+    await this.#stream!.keepHistory(historyGuestOf(this.#guest.spec), this.#stream!.summary!.sha256);
   }
 
   /** QEMU ends by itself when it cannot load what comes. */
@@ -297,12 +301,7 @@ export async function runReceived(
 }
 
 function refuseUnfit(announce: Announce, platform: QemuPlatform): void {
-  const { protocolVersion, shape, spec } = announce;
-  if (protocolVersion !== MOVE_PROTOCOL_VERSION)
-    throw new AgentError(
-      'MOVE_PROTOCOL_UNKNOWN',
-      `The source speaks version ${protocolVersion} of the move protocol, this agent ${MOVE_PROTOCOL_VERSION}. Run the same version of Watari on both hosts.`,
-    );
+  const { shape, spec } = announce;
   if (shape.accelerator !== platform.accelerator)
     throw new AgentError(
       'ACCELERATOR_DIFFERS',

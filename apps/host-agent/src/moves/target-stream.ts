@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { type Frame, FRAME_TYPE, type StreamSummary } from '@watari/migration-core';
 
 import { type DataPlane, ended } from '../data-plane/data-plane';
+import type { HistoryGuest } from '../data-plane/histories';
 import type { IncomingOptions, IncomingOrder, IncomingReport } from '../data-plane/messages';
 import { wholeBuffers } from '../data-plane/transfer';
 import { AgentError } from '../errors';
@@ -42,12 +43,11 @@ export class TargetStream {
   #isClosed = false;
   #settled: (() => void)[] = [];
   #keeping: (() => void) | null = null;
+  #isBegun = false;
   #isPortClosed = false;
 
   private constructor(
     private readonly port: MessagePort,
-    /** Both sides build on a history. */
-    readonly isHistoryShared: boolean,
     private readonly link: FrameSource,
     private readonly handlers: TargetStreamHandlers,
   ) {
@@ -65,8 +65,14 @@ export class TargetStream {
     handlers: TargetStreamHandlers,
     options: IncomingOptions,
   ): Promise<TargetStream> {
-    const { port, isHistoryShared } = await plane.openIncoming(options);
-    return new TargetStream(port, isHistoryShared, link, handlers);
+    return new TargetStream(await plane.openIncoming(options), link, handlers);
+  }
+
+  /** Before the first frame: what both sides could read of the history that was loaded; null to build on nothing. */
+  begin(chunks: string | null): void {
+    if (this.#isBegun) throw new AgentError('LINK_MESSAGE_UNEXPECTED', 'The source began a stream twice.');
+    this.#isBegun = true;
+    this.#order({ kind: 'begin', chunks });
   }
 
   /** Set once the source's last hash came and was equal, and `rebuilt` has resolved. */
@@ -74,8 +80,13 @@ export class TargetStream {
     return this.#summary;
   }
 
-  /** A frame of the stream, in sequence. What is wrong with it is told to `onError`. */
+  /** A frame of the stream, in sequence. What is wrong with it is told to `onError`. Throws before `begin`. */
   take(frame: Frame): void {
+    if (!this.#isBegun)
+      throw new AgentError(
+        'LINK_MESSAGE_UNEXPECTED',
+        'The source sent pages of a stream that was not begun.',
+      );
     this.#framesGiven += 1;
     this.port.postMessage({ kind: 'frame', frame } satisfies IncomingOrder, wholeBuffers(frame.payload));
     if (!this.#isFull || this.#isHeldBack) return;
@@ -96,10 +107,10 @@ export class TargetStream {
    * Both sides keep what they hold of the guest's memory, as a history of that name. Resolves when it is being written:
    * then the stream may be closed, and whoever loads the history waits for it.
    */
-  async keepHistory(guestId: string, historyId: string): Promise<void> {
+  async keepHistory(guest: HistoryGuest, historyId: string): Promise<void> {
     if (this.#isPortClosed) return;
     const keeping = new Promise<void>((resolve) => (this.#keeping = resolve));
-    this.#order({ kind: 'keep', guestId, historyId });
+    this.#order({ kind: 'keep', guest, historyId });
     await keeping;
   }
 

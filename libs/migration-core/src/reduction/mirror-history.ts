@@ -34,20 +34,25 @@ export async function saveMirror(mirror: PageMirror, writer: HistoryWriter): Pro
 
 export interface LoadedMirror {
   readonly mirror: PageMirror;
-  /** One bit for each chunk that could be read; of the others nothing is in the mirror. */
+  /** One bit for each chunk that could be read and had room; of the others nothing is in the mirror. */
   readonly chunks: Uint8Array;
 }
 
-/** The mirror that a history was written from, as far as it can be read; null when it holds more than is allowed. */
-export async function loadMirror(reader: HistoryReader, pagesMax: number): Promise<LoadedMirror | null> {
+/** The mirror that a history was written from, as far as it can be read, in whole chunks up to so many pages. */
+export async function loadMirror(reader: HistoryReader, pagesMax: number): Promise<LoadedMirror> {
   const layout = new PageLayout(reader.description.blocks);
   const allowed = Math.min(pagesMax, MIRROR_PAGES_MAX, layout.pageCount);
-  if (reader.heldPages > allowed) return null;
   const mirror = emptyMirror(layout, allowed);
   // In one step: each growth of the memory is a call of the system.
   mirror.makeRoom(reader.heldPages);
-  for await (const chunk of reader.chunks()) takeChunk(mirror, chunk, reader);
-  return { mirror, chunks: await reader.validChunks() };
+  const chunks = new Uint8Array((reader.layout.chunkCount + 7) >> 3);
+  for await (const chunk of reader.chunks()) {
+    // Whole or not at all: the other side, which may have lost other chunks, must be able to say what it took.
+    if (mirror.heldPages + chunk.pages.length / PAGE_BYTES > allowed) continue;
+    takeChunk(mirror, chunk, reader);
+    chunks[chunk.chunkIndex >> 3]! |= 1 << (chunk.chunkIndex & 7);
+  }
+  return { mirror, chunks };
 }
 
 /** Forgets what lies in chunks that are not in the map: the other side does not hold it. */
