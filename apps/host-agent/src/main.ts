@@ -25,6 +25,7 @@ interface CliOptions {
   logLevel: string;
   historyBytes: number;
   historyHours: number;
+  shareHistories: boolean;
   linkStreams: number;
   linkLossSeconds: number;
   stopGuests: boolean;
@@ -93,6 +94,11 @@ const program = new Command('watari-host-agent')
       .argParser(parseCount),
   )
   .addOption(
+    new Option('--share-histories', 'a guest may begin with what another guest of its tenant left here')
+      .env('WATARI_AGENT_SHARE_HISTORIES')
+      .default(HISTORY_DEFAULTS.isSharedWithinTenant),
+  )
+  .addOption(
     new Option('--link-streams <count>', 'connections that a move from here is spread over, 1 to 16')
       .env('WATARI_AGENT_LINK_STREAMS')
       .default(LINK_DEFAULTS.streams)
@@ -124,7 +130,11 @@ async function run(options: CliOptions): Promise<void> {
     apiPort: options.apiPort,
     dataPort: options.dataPort,
     ...(options.accelerator !== undefined && { accelerator: options.accelerator }),
-    history: { bytesMax: options.historyBytes, expiresAfterMs: options.historyHours * HOUR_MS },
+    history: {
+      bytesMax: options.historyBytes,
+      expiresAfterMs: options.historyHours * HOUR_MS,
+      isSharedWithinTenant: options.shareHistories,
+    },
     link: { streams: options.linkStreams, lossLimitMs: options.linkLossSeconds * 1_000 },
     tools: createHostTools(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }),
     logger,

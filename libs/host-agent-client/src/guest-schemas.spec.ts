@@ -14,6 +14,10 @@ describe('guest spec', () => {
     expect(GuestSpecSchema.parse(SPEC)).toEqual(SPEC);
   });
 
+  it('accepts a tenant', () => {
+    expect(GuestSpecSchema.parse({ ...SPEC, tenant: 'shop' })).toEqual({ ...SPEC, tenant: 'shop' });
+  });
+
   it('writes MACs in lower case, so that one guest has one spec', () => {
     const nics = [{ ...SPEC.nics[0]!, mac: '52:54:00:AA:BB:CC' }];
     expect(GuestSpecSchema.parse({ ...SPEC, nics })).toEqual(SPEC);
@@ -28,6 +32,8 @@ describe('guest spec', () => {
     ['a multicast MAC', { nics: [{ ...SPEC.nics[0]!, mac: '53:54:00:aa:bb:cc' }] }],
     ['memory of half a MiB', { memoryMiB: 512.5 }],
     ['no processor', { vcpus: 0 }],
+    ['a tenant without a name', { tenant: '' }],
+    ['a tenant that reads as something else in a path', { tenant: 'a/b' }],
     ['an unknown field', { bios: '/tmp/x' }],
   ])('refuses %s', (_what, change) => {
     expect(GuestSpecSchema.safeParse({ ...SPEC, ...change }).success).toBe(false);

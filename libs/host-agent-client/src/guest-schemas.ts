@@ -52,6 +52,11 @@ export const GuestSpecSchema = z.strictObject({
   machine: z.enum(['pc', 'q35']),
   disks: z.array(GuestDiskSchema).max(16),
   nics: z.array(GuestNicSchema).max(8),
+  /**
+   * Whose guest it is. Where both hosts of a move allow it, the guest may begin with what another guest of the same
+   * tenant left there. Left out: it shares with no other guest, whatever hosts allow.
+   */
+  tenant: IdSchema.optional(),
 });
 export type GuestSpec = z.infer<typeof GuestSpecSchema>;
 

@@ -26,7 +26,7 @@ jest.setTimeout(120_000);
 const RUN_TYPESCRIPT = join(__dirname, '../../../../tools/workspace/run-typescript.cjs');
 const PAGE_BYTES = 4_096;
 const PAGES = 3_000;
-const GUEST = { guestId: 'guest' };
+const GUEST = { guestId: 'guest', tenant: null, memoryMiB: 8 };
 
 let folder: string;
 let planes: DataPlane[];

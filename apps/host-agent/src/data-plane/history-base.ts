@@ -29,11 +29,12 @@ export class HistoryBase {
     return encodeChunks(shared);
   }
 
-  /** Null when nothing was agreed on, or the guest has other memory now. */
+  /** For a guest of this memory, which may have more or less than the one that left it. Null: nothing was agreed on. */
   startMirror(layout: PageLayout): StartingMirror | null {
-    if (!this.held || !this.#agreed?.layout.equals(layout)) return null;
+    if (!this.held || !this.#agreed) return null;
+    const mirror = this.#agreed.layout.equals(layout) ? this.#agreed : this.#agreed.laidOutAs(layout);
     // Never 0, which stands for no history.
-    return { mirror: this.#agreed, generation: parseInt(this.held.historyId.slice(0, 8), 16) || 1 };
+    return { mirror, generation: parseInt(this.held.historyId.slice(0, 8), 16) || 1 };
   }
 }
 

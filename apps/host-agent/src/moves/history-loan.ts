@@ -52,6 +52,6 @@ export class HistoryLoan {
   }
 }
 
-export function historyGuestOf({ guestId }: GuestSpec): HistoryGuest {
-  return { guestId };
+export function historyGuestOf({ guestId, tenant, memoryMiB }: GuestSpec): HistoryGuest {
+  return { guestId, tenant: tenant ?? null, memoryMiB };
 }

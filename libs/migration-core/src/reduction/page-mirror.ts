@@ -104,6 +104,28 @@ export class PageMirror {
     return address === 0 ? null : this.kernels.memory.bytes.subarray(address, address + PAGE_BYTES);
   }
 
+  /**
+   * The same content for memory of another layout: blocks of one name keep their pages as far as both reach, and other
+   * pages are forgotten. Both ends come to the same. This mirror must not be used any more.
+   */
+  laidOutAs(layout: PageLayout): PageMirror {
+    const laidOut = new PageMirror(this.kernels, layout, this.options);
+    laidOut.#placesUsed = this.#placesUsed;
+    for (const place of this.#free) laidOut.#free.push(place);
+    for (const [block, { name, bytes }] of this.layout.blocks.entries()) {
+      const other = layout.blocks.findIndex((each) => each.name === name);
+      const pages = Math.min(bytes, layout.blocks[other]?.bytes ?? 0) / PAGE_BYTES;
+      const from = this.layout.pageAt(block, 0, 0);
+      for (let index = 0; index < bytes / PAGE_BYTES; index += 1) {
+        const place = this.#place(from + index);
+        if (index < pages) laidOut.#places[layout.pageAt(other, 0, 0) + index] = place;
+        else if (place > ZERO) laidOut.#free.push(place);
+        if (index < pages && place > ZERO) laidOut.#heldPages += 1;
+      }
+    }
+    return laidOut;
+  }
+
   #place(page: number): number {
     return this.#places[page] ?? UNKNOWN;
   }

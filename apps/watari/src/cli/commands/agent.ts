@@ -15,6 +15,7 @@ interface Options {
   readonly stopGuests?: boolean;
   readonly historyBytes?: number;
   readonly historyHours?: number;
+  readonly shareHistories?: boolean;
 }
 
 export function addAgent(program: Command, signal: AbortSignal): void {
@@ -32,6 +33,7 @@ export function addAgent(program: Command, signal: AbortSignal): void {
       sizeOption,
     )
     .option('--history-hours <hours>', 'how long that is kept (default 24)', hoursOption)
+    .option('--share-histories', 'a guest may begin with what another guest of its tenant left here')
     .addHelpText(
       'after',
       "\nUses the certificate authority of the data folder, so it runs where Watari's data are.",
@@ -53,6 +55,7 @@ export function addAgent(program: Command, signal: AbortSignal): void {
         history: {
           ...(options.historyBytes !== undefined && { bytesMax: options.historyBytes }),
           ...(options.historyHours !== undefined && { expiresAfterMs: options.historyHours * 3_600_000 }),
+          ...(options.shareHistories === true && { isSharedWithinTenant: true }),
         },
         logger: createLogger({ file: folder.inside('log', `agent-${id}.log`) }),
       });
