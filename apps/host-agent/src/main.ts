@@ -10,6 +10,7 @@ import { pino } from 'pino';
 import { AGENT_VERSION, LINK_DEFAULTS, startHostAgent } from './agent';
 import { AgentError, describeError } from './errors';
 import { HISTORY_DEFAULTS } from './data-plane/histories';
+import { MIRROR_BYTES_MAX } from './moves/page-copy';
 
 interface CliOptions {
   agentId: string;
@@ -26,6 +27,7 @@ interface CliOptions {
   historyBytes: number;
   historyHours: number;
   shareHistories: boolean;
+  mirrorBytes: number;
   linkStreams: number;
   linkLossSeconds: number;
   stopGuests: boolean;
@@ -99,6 +101,15 @@ const program = new Command('watari-host-agent')
       .default(HISTORY_DEFAULTS.isSharedWithinTenant),
   )
   .addOption(
+    new Option(
+      '--mirror-bytes <bytes>',
+      "memory of each move for what is held of the guest's; 0 holds nothing",
+    )
+      .env('WATARI_AGENT_MIRROR_BYTES')
+      .default(MIRROR_BYTES_MAX)
+      .argParser(parseCount),
+  )
+  .addOption(
     new Option('--link-streams <count>', 'connections that a move from here is spread over, 1 to 16')
       .env('WATARI_AGENT_LINK_STREAMS')
       .default(LINK_DEFAULTS.streams)
@@ -135,6 +146,7 @@ async function run(options: CliOptions): Promise<void> {
       expiresAfterMs: options.historyHours * HOUR_MS,
       isSharedWithinTenant: options.shareHistories,
     },
+    mirrorBytesMax: options.mirrorBytes,
     link: { streams: options.linkStreams, lossLimitMs: options.linkLossSeconds * 1_000 },
     tools: createHostTools(options.cache === undefined ? {} : { cacheDir: resolve(options.cache) }),
     logger,

@@ -39,6 +39,8 @@ export interface MovesSurroundings {
   readonly folders: StateFolders;
   readonly plane: DataPlane;
   readonly traces: Traces;
+  /** Memory that a move may take for what is held of the guest's. */
+  readonly mirrorBytesMax: number;
   readonly link: LinkSettings;
   /** A move from here is over, whatever became of it. */
   readonly onEnded: (status: MoveStatus) => void;
@@ -131,6 +133,7 @@ export class Moves {
       experience: this.#experience,
       plane: this.around.plane,
       traces: this.around.traces,
+      mirrorBytesMax: this.around.mirrorBytesMax,
       link: this.around.link,
       outSocket: this.around.folders.socket(guest.guestId, 'out'),
       logger: this.around.logger.child({ moveId: request.moveId, guestId: request.guestId }),
@@ -239,6 +242,7 @@ export class Moves {
       platform: this.around.platform,
       bootId: this.around.bootId,
       plane: this.around.plane,
+      mirrorBytesMax: this.around.mirrorBytesMax,
       logger: this.around.logger.child({ from: agentId }),
       inSocket: (guestId) => this.around.folders.socket(guestId, 'in'),
       discard: (guest) => this.#discard(guest),

@@ -3,6 +3,9 @@ import { availableCodecs, type CodecId, MIRROR_PAGES_MAX, negotiate } from '@wat
 import type { PageCopy } from './messages';
 
 const PAGES_PER_MIB = 256;
+const PAGE_BYTES = 4_096;
+/** As much as one mirror can hold: what a WebAssembly memory addresses, less the place to work in. */
+export const MIRROR_BYTES_MAX = MIRROR_PAGES_MAX * PAGE_BYTES;
 /** Video memory, firmware and the like come on top of what the guest was given. */
 const DEVICE_PAGES = 256 * PAGES_PER_MIB;
 
@@ -16,17 +19,21 @@ export function layoutPagesMax(memoryMiB: number): number {
   return memoryMiB * PAGES_PER_MIB + DEVICE_PAGES;
 }
 
-/** What this host does with a guest's pages: it keeps as many as the guest has, within what one memory can hold. */
-export function offerPageCopy(memoryMiB: number): AgreedPageCopy {
+/**
+ * What this host does with a guest's pages: it keeps as many as the guest has, within so many bytes and what one memory
+ * can hold. Pages beyond that cross whole.
+ */
+export function offerPageCopy(memoryMiB: number, mirrorBytesMax: number): AgreedPageCopy {
+  const pagesMax = Math.floor(mirrorBytesMax / PAGE_BYTES);
   return {
     codecs: availableCodecs().map(({ id }) => id),
-    mirrorPagesMax: Math.min(layoutPagesMax(memoryMiB), MIRROR_PAGES_MAX),
+    mirrorPagesMax: Math.min(layoutPagesMax(memoryMiB), pagesMax, MIRROR_PAGES_MAX),
   };
 }
 
 /** What both sides can do. */
-export function agreePageCopy(theirs: PageCopy, memoryMiB: number): AgreedPageCopy {
-  const ours = offerPageCopy(memoryMiB);
+export function agreePageCopy(theirs: PageCopy, memoryMiB: number, mirrorBytesMax: number): AgreedPageCopy {
+  const ours = offerPageCopy(memoryMiB, mirrorBytesMax);
   return {
     codecs: negotiate(ours.codecs, theirs.codecs),
     mirrorPagesMax: Math.min(ours.mirrorPagesMax, theirs.mirrorPagesMax),

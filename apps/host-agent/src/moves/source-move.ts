@@ -56,6 +56,8 @@ export interface SourceMoveSurroundings {
   readonly experience: Experience;
   readonly plane: DataPlane;
   readonly traces: Traces;
+  /** Memory for what is held of the guest's. */
+  readonly mirrorBytesMax: number;
   /** Connections to the target, and how long they may all be gone. */
   readonly link: LinkSettings;
   /** Keeps the status, and this, over restarts. */
@@ -216,11 +218,11 @@ export class SourceMove {
       shape: this.guest.shape,
       qemuVersion: this.around.qemuVersion,
       sourceApiUrl: this.around.apiUrl,
-      pageCopy: offerPageCopy(memoryMiB),
+      pageCopy: offerPageCopy(memoryMiB, this.around.mirrorBytesMax),
       histories: histories.slice(0, HISTORIES_MAX),
     });
     const { historyId, pageCopy } = await this.#mailbox.expect('agreed', READY_TIMEOUT_MS);
-    const agreed = agreePageCopy(pageCopy, memoryMiB);
+    const agreed = agreePageCopy(pageCopy, memoryMiB, this.around.mirrorBytesMax);
     // Here while the target loads its own and builds the machine.
     if (historyId !== null) this.#history.load(historyId, agreed.mirrorPagesMax);
     const { chunks } = await this.#mailbox.expect('ready', READY_TIMEOUT_MS);

@@ -34,6 +34,8 @@ export interface TargetMoveSurroundings {
   readonly bootId: string;
   readonly logger: Logger;
   readonly plane: DataPlane;
+  /** Memory for what is held of the guest's. */
+  readonly mirrorBytesMax: number;
   readonly inSocket: (guestId: string) => string;
   /** The guest never ran here and is to be forgotten, but for that fact. */
   readonly discard: (guest: Guest) => Promise<void>;
@@ -110,7 +112,7 @@ export class TargetMove {
     this.#state = 'building';
     refuseUnfit(announce, this.around.platform);
     const { spec, pageCopy } = announce;
-    const agreed = agreePageCopy(pageCopy, spec.memoryMiB);
+    const agreed = agreePageCopy(pageCopy, spec.memoryMiB, this.around.mirrorBytesMax);
     // Read while the machine is being built, and while the source reads its own.
     const history = new HistoryLoan(this.around.plane, spec);
     try {

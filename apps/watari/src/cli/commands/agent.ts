@@ -16,6 +16,7 @@ interface Options {
   readonly historyBytes?: number;
   readonly historyHours?: number;
   readonly shareHistories?: boolean;
+  readonly mirrorBytes?: number;
 }
 
 export function addAgent(program: Command, signal: AbortSignal): void {
@@ -33,6 +34,11 @@ export function addAgent(program: Command, signal: AbortSignal): void {
       sizeOption,
     )
     .option('--history-hours <hours>', 'how long that is kept (default 24)', hoursOption)
+    .option(
+      '--mirror-bytes <size>',
+      "memory of each move for what is held of the guest's, as 2G; 0 holds nothing (default: the guest's, up to 4G)",
+      sizeOption,
+    )
     .option('--share-histories', 'a guest may begin with what another guest of its tenant left here')
     .addHelpText(
       'after',
@@ -57,6 +63,7 @@ export function addAgent(program: Command, signal: AbortSignal): void {
           ...(options.historyHours !== undefined && { expiresAfterMs: options.historyHours * 3_600_000 }),
           ...(options.shareHistories === true && { isSharedWithinTenant: true }),
         },
+        ...(options.mirrorBytes !== undefined && { mirrorBytesMax: options.mirrorBytes }),
         logger: createLogger({ file: folder.inside('log', `agent-${id}.log`) }),
       });
       try {
