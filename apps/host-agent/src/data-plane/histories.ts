@@ -177,7 +177,8 @@ export class Histories {
       { bytesExpected: mirror.heldPages * PAGE_BYTES },
     );
     const outcome = await saveMirror(mirror, writer);
-    this.log('info', 'history', { guestId, historyId, ...outcome });
+    if (outcome.isKept) this.log('info', 'a history was kept', { guestId, historyId, ...outcome });
+    else this.log('warn', 'a history was dropped', { guestId, historyId, ...outcome });
   }
 
   #passOver(what: string, error: unknown): void {
