@@ -48,10 +48,13 @@ export interface TargetMoveSurroundings {
  * fails, with the guest discarded: the source cannot have committed. After it, only the source's word counts.
  */
 export class TargetMove {
+  /** The machine, while it is being built and after. */
+  #receiving: Promise<Guest> | null = null;
   #guest: Guest | null = null;
   #stream: TargetStream | null = null;
   #state: 'connected' | 'building' | 'loading' | 'received' | 'over' = 'connected';
   #isStreamOver = false;
+  #givingUp: Promise<void> | null = null;
 
   constructor(
     private readonly link: DataLink<SourceMessage, TargetMessage>,
@@ -117,6 +120,8 @@ export class TargetMove {
     const history = new HistoryLoan(this.around.plane, spec);
     try {
       const historyId = await history.choose(announce.histories, agreed.mirrorPagesMax);
+      // Given up while histories were looked for: no machine is built any more.
+      if (this.#state !== 'building') return;
       this.link.tell({ kind: 'agreed', pageCopy: agreed, historyId });
       await this.#build(announce, agreed, history);
     } finally {
@@ -127,10 +132,11 @@ export class TargetMove {
   async #build(announce: Announce, agreed: AgreedPageCopy, history: HistoryLoan): Promise<void> {
     const { moveId, spec, shape, sourceApiUrl } = announce;
     const peer: Peer = { agentId: this.sourceAgentId, apiUrl: sourceApiUrl };
-    const guest = await this.around.guests.receive(spec, shape, { moveId, peer });
+    this.#receiving = this.around.guests.receive(spec, shape, { moveId, peer });
+    const guest = await this.#receiving;
+    // Given up while the machine was being built: whoever did that has waited for it, and puts it away.
+    if (this.#state !== 'building') return;
     this.#guest = guest;
-    // The link may have been lost while the machine was being built.
-    if (this.link.isClosed) return await this.#discard();
     const inSocket = this.around.inSocket(spec.guestId);
     await setCapabilities(guest.machine);
     await guest.machine.execute('migrate-incoming', { uri: `unix:${inSocket}` });
@@ -149,8 +155,8 @@ export class TargetMove {
         socketPath: inSocket,
       },
     );
-    // Lost meanwhile: the guest is being discarded.
-    if (this.link.isClosed) return this.#stream.close();
+    // Given up meanwhile: the guest is being put away, and nothing more is to be said of it.
+    if (this.#state !== 'building') return this.#stream.close();
     guest.events.once('end', () => this.#do(() => this.#qemuEnded()));
     this.#state = 'loading';
     this.link.tell({
@@ -240,6 +246,8 @@ export class TargetMove {
   }
 
   async #fail(error: unknown): Promise<void> {
+    // What fails while the guest is being put away fails by that, and must not end the link before the cause was told.
+    if (this.#givingUp) return await this.#givingUp;
     // What goes wrong between the agents from here on says nothing of who owns the guest.
     if (this.#state === 'received' || this.#state === 'over') return this.link.end();
     await this.#giveUp(error);
@@ -247,13 +255,20 @@ export class TargetMove {
 
   /** For what is certain: the guest does not and will not run here. */
   async #giveUp(error: unknown): Promise<void> {
-    if (this.#state === 'over') return;
+    if (this.#state !== 'over') this.#givingUp ??= this.#refuse(error);
+    await this.#givingUp;
+  }
+
+  async #refuse(error: unknown): Promise<void> {
     const { code, reason } = describeError(error);
     this.around.logger.warn({ code, reason, guestId: this.#guest?.guestId }, 'an incoming move failed');
-    // The guest is put away first: "refused" is an oath.
-    await this.#discard();
-    this.link.tell({ kind: 'refused', code, reason: shorten(reason) });
-    this.link.end();
+    try {
+      // The guest is put away first: "refused" is an oath.
+      await this.#discard();
+      this.link.tell({ kind: 'refused', code, reason: shorten(reason) });
+    } finally {
+      this.link.end();
+    }
   }
 
   #onClosed(error: AgentError | null): void {
@@ -272,11 +287,11 @@ export class TargetMove {
 
   async #discard(): Promise<void> {
     if (this.#state === 'over') return;
-    // A machine that is still being built is discarded once it stands.
-    if (this.#state === 'building' && !this.#guest) return;
     this.#state = 'over';
     this.#stream?.close();
-    if (this.#guest) await this.around.discard(this.#guest);
+    // A machine that is still being built is discarded once it stands; none, when it could not be built.
+    const guest = await this.#receiving?.catch(() => null);
+    if (guest) await this.around.discard(guest);
   }
 }
 
