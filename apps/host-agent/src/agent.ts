@@ -15,7 +15,7 @@ import { createApiServer } from './http/api-server';
 import { AgentMetrics } from './metrics/agent-metrics';
 import { createDataServer } from './moves/link-security';
 import { Moves } from './moves/moves';
-import { MIRROR_BYTES_MAX } from './moves/page-copy';
+import { MIRROR_BYTES_DEFAULT } from './moves/page-copy';
 import type { LinkSettings } from './moves/source-move';
 import { Traces } from './moves/traces';
 import { examinePlatform } from './qemu/platform';
@@ -41,7 +41,7 @@ export interface HostAgentOptions {
   readonly accelerator?: 'kvm' | 'tcg';
   /** What guests that moved leave here, so that they come back cheaply. */
   readonly history?: Partial<HistorySettings>;
-  /** Memory that each move may take for what is held of the guest's. Default, and most: MIRROR_BYTES_MAX. */
+  /** Memory that each move may take for what is held of the guest's. Default: MIRROR_BYTES_DEFAULT. */
   readonly mirrorBytesMax?: number;
   /** Connections of a move's link, and how long they may all be gone before the move is given up. */
   readonly link?: Partial<LinkSettings>;
@@ -87,7 +87,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
       folders,
       plane,
       traces,
-      mirrorBytesMax: options.mirrorBytesMax ?? MIRROR_BYTES_MAX,
+      mirrorBytesMax: options.mirrorBytesMax ?? MIRROR_BYTES_DEFAULT,
       link: { ...LINK_DEFAULTS, ...options.link },
       onEnded: (status) => metrics.moveEnded(status),
       tls,

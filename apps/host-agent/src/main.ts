@@ -10,7 +10,7 @@ import { pino } from 'pino';
 import { AGENT_VERSION, LINK_DEFAULTS, startHostAgent } from './agent';
 import { AgentError, describeError } from './errors';
 import { HISTORY_DEFAULTS } from './data-plane/histories';
-import { MIRROR_BYTES_MAX } from './moves/page-copy';
+import { MIRROR_BYTES_DEFAULT } from './moves/page-copy';
 
 interface CliOptions {
   agentId: string;
@@ -106,7 +106,7 @@ const program = new Command('watari-host-agent')
       "memory of each move for what is held of the guest's; 0 holds nothing",
     )
       .env('WATARI_AGENT_MIRROR_BYTES')
-      .default(MIRROR_BYTES_MAX)
+      .default(MIRROR_BYTES_DEFAULT)
       .argParser(parseCount),
   )
   .addOption(

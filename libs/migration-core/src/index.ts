@@ -25,7 +25,7 @@ export { type FrameContent, frameOf, recordOf } from './record-framing';
 export { RecordPacker, type RecordPackerOptions, RecordUnpacker } from './record-packer';
 export { type LayoutNote, PageLayout } from './reduction/page-layout';
 export { forgetOutside, type LoadedMirror, loadMirror, saveMirror } from './reduction/mirror-history';
-export { emptyMirror, MIRROR_PAGES_MAX, PageMirror } from './reduction/page-mirror';
+export { emptyMirror, MIRROR_PAGES_DEFAULT, MIRROR_PAGES_MAX, PageMirror } from './reduction/page-mirror';
 export { ReturnPathGate } from './return-path';
 export { StreamDecoder, type StreamDecoderOptions } from './stream-decoder';
 export {

@@ -4,7 +4,7 @@ import { emptyCounters, type StreamCounters } from './counters';
 import { PageWireError } from './errors';
 import { FRAME_LOGICAL_BYTES_MAX } from './frame';
 import { decodeLayout, type LayoutNote } from './reduction/page-layout';
-import { emptyMirror, MIRROR_PAGES_MAX, type PageMirror } from './reduction/page-mirror';
+import { emptyMirror, MIRROR_PAGES_DEFAULT, type PageMirror } from './reduction/page-mirror';
 import type { Slabs } from './slabs';
 import type { StreamSummary } from './stream-encoder';
 import { StreamRebuilder } from './stream-rebuilder';
@@ -12,7 +12,7 @@ import type { StreamRecord } from './stream-record';
 import { DIGEST_HASH_OFFSET, DIGEST_PAYLOAD_BYTES } from './tokens';
 
 export interface StreamDecoderOptions {
-  /** Pages that this side is ready to keep; a source that wants more is refused. Default: MIRROR_PAGES_MAX. */
+  /** Pages that this side is ready to keep; a source that wants more is refused. Default: MIRROR_PAGES_DEFAULT. */
   readonly mirrorPagesMax?: number;
   /** Pages that the guest may have, RAM of its devices included; bounds tables. Default: 2^24, which are 64 GiB. */
   readonly layoutPagesMax?: number;
@@ -116,7 +116,7 @@ export class StreamDecoder {
 
   #startMirror(note: LayoutNote): PageMirror | null {
     const { generation, layout, mirrorPagesMax } = note;
-    const allowed = this.options.mirrorPagesMax ?? MIRROR_PAGES_MAX;
+    const allowed = this.options.mirrorPagesMax ?? MIRROR_PAGES_DEFAULT;
     if (mirrorPagesMax > allowed)
       throw new PageWireError(
         'LAYOUT_TOO_LARGE',

@@ -6,7 +6,6 @@ import type { RamBlock } from './ram-blocks';
 import { encodeLayout, PageLayout } from './reduction/page-layout';
 import type { PageMirror } from './reduction/page-mirror';
 import { type HashSeed, PageReducer } from './reduction/page-reducer';
-import { kernelsFor } from './reduction/scratch';
 import type { Slabs } from './slabs';
 import { StreamBatch } from './stream-batch';
 import { StreamParser } from './stream-parser';
@@ -157,8 +156,7 @@ export class StreamEncoder implements StreamVisitor {
     const start = this.options.startMirror?.(layout) ?? null;
     this.#mirror = start?.mirror ?? null;
     this.#generation = start?.generation ?? 0;
-    const kernels = this.#mirror?.kernels ?? kernelsFor(0);
-    this.#batch = new StreamBatch(new PageReducer(kernels, this.#mirror, this.options), this.counters);
+    this.#batch = new StreamBatch(new PageReducer(this.#mirror, this.options), this.counters);
     const mirrorPagesMax = start?.mirror.pagesMax ?? 0;
     const payload = encodeLayout({ layout, generation: this.#generation, mirrorPagesMax });
     this.onRecord({ kind: 'layout', payload });

@@ -109,13 +109,20 @@ export class StreamRebuilder {
   #applyDeltas(pieces: readonly PieceOfStream[], { masks, literals }: Sections): void {
     if (!this.mirror) return;
     const pointers: number[] = [];
+    const parts = new Set<number>();
     for (const piece of pieces) {
       if ('opaqueBytes' in piece || piece.token !== TOKEN.delta) continue;
-      forEachRecord(piece, (high, low) => pointers.push(this.#pointer(this.#pageAt(piece, high, low))));
+      forEachRecord(piece, (high, low) => {
+        const page = this.#pageAt(piece, high, low);
+        pointers.push(this.#pointer(page));
+        parts.add(this.mirror!.partOf(page));
+      });
     }
     const deltas = pointers.length;
-    if (deltas === 0) return;
-    const { kernels } = this.mirror;
+    const [part] = parts;
+    if (part === undefined) return;
+    if (parts.size > 1) throw invalidTokens('its deltas lie in several parts of the memory');
+    const kernels = this.mirror.kernelsOf(part);
     const { bytes, words } = kernels.memory;
     words.set(pointers, SCRATCH.pointersA / 4);
     const wordMasks = masks.subarray(deltas * 8);
@@ -158,9 +165,7 @@ export class StreamRebuilder {
   }
 
   #keep(page: number, from: Uint8Array, at: number): void {
-    if (!this.mirror) return;
-    const pointer = this.mirror.reserve(page);
-    if (pointer > 0) this.mirror.kernels.memory.bytes.set(from.subarray(at, at + PAGE_BYTES), pointer);
+    this.mirror?.write(page, from.subarray(at, at + PAGE_BYTES));
   }
 
   #putName(block: number, into: Uint8Array, at: number): number {

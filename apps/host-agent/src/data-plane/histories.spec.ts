@@ -44,10 +44,7 @@ function guest(guestId: string, tenant: string | null, memoryMiB = 4): HistoryGu
 /** Memory whose first pages hold that byte. */
 function mirrorOf(memoryMiB: number, byte: number): PageMirror {
   const mirror = emptyMirror(new PageLayout([{ name: 'pc.ram', bytes: memoryMiB * MIB }]), PAGES_MAX);
-  for (let page = 0; page < 10; page += 1) {
-    const at = mirror.reserve(page);
-    mirror.kernels.memory.bytes.fill(byte, at, at + PAGE_BYTES);
-  }
+  for (let page = 0; page < 10; page += 1) mirror.write(page, Buffer.alloc(PAGE_BYTES, byte));
   return mirror;
 }
 

@@ -1,11 +1,17 @@
-import { availableCodecs, type CodecId, MIRROR_PAGES_MAX, negotiate } from '@watari/migration-core';
+import {
+  availableCodecs,
+  type CodecId,
+  MIRROR_PAGES_DEFAULT,
+  MIRROR_PAGES_MAX,
+  negotiate,
+} from '@watari/migration-core';
 
 import type { PageCopy } from './messages';
 
 const PAGES_PER_MIB = 256;
 const PAGE_BYTES = 4_096;
-/** As much as one mirror can hold: what a WebAssembly memory addresses, less the place to work in. */
-export const MIRROR_BYTES_MAX = MIRROR_PAGES_MAX * PAGE_BYTES;
+/** What a move holds of a guest's memory unless the operator says otherwise: 4 GiB. */
+export const MIRROR_BYTES_DEFAULT = MIRROR_PAGES_DEFAULT * PAGE_BYTES;
 /** Video memory, firmware and the like come on top of what the guest was given. */
 const DEVICE_PAGES = 256 * PAGES_PER_MIB;
 
@@ -20,7 +26,7 @@ export function layoutPagesMax(memoryMiB: number): number {
 }
 
 /**
- * What this host does with a guest's pages: it keeps as many as the guest has, within so many bytes and what one memory
+ * What this host does with a guest's pages: it keeps as many as the guest has, within so many bytes and what one mirror
  * can hold. Pages beyond that cross whole.
  */
 export function offerPageCopy(memoryMiB: number, mirrorBytesMax: number): AgreedPageCopy {

@@ -82,8 +82,7 @@ function takeChunk(
   for (const known of presence) {
     if (known === PRESENCE.zero) mirror.setZero(page);
     if (known === PRESENCE.held) {
-      const to = mirror.reserve(page);
-      mirror.kernels.memory.bytes.set(pages.subarray(at, at + PAGE_BYTES), to);
+      mirror.write(page, pages.subarray(at, at + PAGE_BYTES));
       at += PAGE_BYTES;
     }
     page += 1;

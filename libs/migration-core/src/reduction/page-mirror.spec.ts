@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '../qemu-stream';
 import { PageLayout } from './page-layout';
-import { emptyMirror, type PageMirror } from './page-mirror';
+import { emptyMirror, PART_PAGES, type PageMirror } from './page-mirror';
 
 const PAGES = 64;
 
@@ -9,9 +9,7 @@ function layoutOf(...blocks: (readonly [name: string, pages: number])[]): PageLa
 }
 
 function write(mirror: PageMirror, page: number, byte: number): boolean {
-  const at = mirror.reserve(page);
-  if (at > 0) mirror.kernels.memory.bytes.fill(byte, at, at + PAGE_BYTES);
-  return at > 0;
+  return mirror.write(page, Buffer.alloc(PAGE_BYTES, byte));
 }
 
 function firstByteOf(mirror: PageMirror, page: number): number | undefined {
@@ -50,5 +48,15 @@ describe('a mirror that is laid out for other memory', () => {
     expect(write(laidOut, 15, 15)).toBe(true);
     expect(firstByteOf(laidOut, 3)).toBe(3);
     expect(firstByteOf(laidOut, 15)).toBe(15);
+  });
+
+  it('forgets pages that come into another part of the memory, and keeps those that stay in theirs', () => {
+    const mirror = emptyMirror(layoutOf(['ram', 2 * PART_PAGES]), PAGES);
+    for (const page of [0, PART_PAGES - 1, PART_PAGES, PART_PAGES + 5]) write(mirror, page, (page % 200) + 1);
+    const laidOut = mirror.laidOutAs(layoutOf(['bios', 2], ['ram', 2 * PART_PAGES]));
+    expect(firstByteOf(laidOut, 2)).toBe(1);
+    expect(laidOut.isKnown(PART_PAGES + 1)).toBe(false);
+    expect(firstByteOf(laidOut, PART_PAGES + 2)).toBe((PART_PAGES % 200) + 1);
+    expect(laidOut.heldPages).toBe(3);
   });
 });

@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '../qemu-stream';
 import { Slabs } from '../slabs';
 import { ContentIndex } from './content-index';
 import type { PageMirror } from './page-mirror';
-import { BATCH_PAGES, DELTA_LITERAL_BYTES_MAX, SCRATCH } from './scratch';
+import { BATCH_PAGES, DELTA_LITERAL_BYTES_MAX, kernelsFor, SCRATCH } from './scratch';
 
 /** What became of a page. */
 export const PAGE_KIND = { zero: 0, same: 1, delta: 2, raw: 3, copy: 4 } as const;
@@ -52,12 +52,15 @@ export class PageReducer {
   /** For each page the last batch it was in: a page twice in one batch would be its own base. */
   readonly #batchOf: Uint32Array;
   #batch = 1;
+  /** The part of the mirror that the batch is about, and its kernels. */
+  #part = 0;
+  #kernels: PageKernels;
 
   constructor(
-    private readonly kernels: PageKernels,
     private readonly mirror: PageMirror | null,
     { seed = { low: 0, high: 0 }, slabs = new Slabs(0) }: PageReducerOptions = {},
   ) {
+    this.#kernels = mirror?.kernelsOf(0) ?? kernelsFor(0);
     this.#seed = seed;
     this.#slabs = slabs;
     this.#batchOf = new Uint32Array(mirror?.layout.pageCount ?? 0);
@@ -69,16 +72,17 @@ export class PageReducer {
     return this.#count;
   }
 
-  /** The page must wait for the next batch: this one is full, or holds it already. */
+  /** The page must wait for the next batch: this one is full, holds it already, or is about another part. */
   mustReduceBefore(page: number): boolean {
-    return this.#count === BATCH_PAGES || this.#isInBatch(page);
+    return this.#count === BATCH_PAGES || this.#isInBatch(page) || this.#isElsewhere(page);
   }
 
   /** `page`: its number in the layout; -1 when there is no mirror. Throws when it must not be added now. */
   add(page: number, bytes: Uint8Array, offset: number): void {
     if (this.mustReduceBefore(page)) throw new Error('A page was added to a batch that cannot hold it.');
+    if (this.#count === 0 && page >= 0) this.#turnTo(page);
     const to = SCRATCH.pages + this.#count * PAGE_BYTES;
-    this.kernels.memory.bytes.set(bytes.subarray(offset, offset + PAGE_BYTES), to);
+    this.#kernels.memory.bytes.set(bytes.subarray(offset, offset + PAGE_BYTES), to);
     this.#pages[this.#count] = page;
     if (page >= 0) this.#batchOf[page] = this.#batch;
     this.#count += 1;
@@ -99,7 +103,7 @@ export class PageReducer {
   /** What was added since the last call. The result is the caller's. */
   reduce(): ReducedPages {
     const count = this.#count;
-    const { kernels } = this;
+    const kernels = this.#kernels;
     const { memory } = kernels;
     this.#pointToBatch(count);
     kernels.scanZero(SCRATCH.pointersA, count, SCRATCH.flags);
@@ -133,25 +137,36 @@ export class PageReducer {
     return { kinds, copiedFrom, content, ...deltas };
   }
 
+  #isElsewhere(page: number): boolean {
+    return this.#count > 0 && page >= 0 && this.mirror?.partOf(page) !== this.#part;
+  }
+
+  #turnTo(page: number): void {
+    const { mirror } = this;
+    if (!mirror || mirror.partOf(page) === this.#part) return;
+    this.#part = mirror.partOf(page);
+    this.#kernels = mirror.kernelsOf(this.#part);
+  }
+
   #isInBatch(page: number): boolean {
     return page >= 0 && this.#batchOf[page] === this.#batch;
   }
 
   #pointToBatch(count: number): void {
-    const { words } = this.kernels.memory;
+    const { words } = this.#kernels.memory;
     for (let index = 0; index < count; index += 1)
       words[SCRATCH.pointersA / 4 + index] = SCRATCH.pages + index * PAGE_BYTES;
   }
 
   #pointToBases(count: number, isZero: Uint8Array): void {
-    const { words } = this.kernels.memory;
+    const { words } = this.#kernels.memory;
     for (let index = 0; index < count; index += 1)
       words[SCRATCH.pointersB / 4 + index] =
         this.mirror && !isZero[index] ? this.mirror.pointer(this.#pages[index]!) : 0;
   }
 
   #lineMasksOf(kinds: Uint8Array): Uint8Array {
-    const { bytes } = this.kernels.memory;
+    const { bytes } = this.#kernels.memory;
     const masks = new Uint8Array(countOf(kinds, PAGE_KIND.delta) * 8);
     let at = 0;
     for (let index = 0; index < kinds.length; index += 1) {
@@ -166,7 +181,8 @@ export class PageReducer {
   /** Raw pages of which the other side has the like become copies; the others are noted for later. */
   #findCopies(kinds: Uint8Array): Int32Array {
     const index = this.#index;
-    const { mirror, kernels } = this;
+    const { mirror } = this;
+    const kernels = this.#kernels;
     const raw = indexesOf(kinds, PAGE_KIND.raw);
     if (!index || !mirror || raw.length === 0) return new Int32Array(0);
     this.#hash(raw.map((at) => SCRATCH.pages + at * PAGE_BYTES));
@@ -176,7 +192,8 @@ export class PageReducer {
       const [place, tag] = this.#hashOf(order);
       const from = index.find(place, tag);
       // What changes within this batch is not yet, or no longer, what the other side will look at.
-      if (from >= 0 && !this.#isInBatch(from) && mirror.pointer(from) > 0) candidates.push({ at, from });
+      const isHere = from >= 0 && !this.#isInBatch(from) && mirror.partOf(from) === this.#part;
+      if (isHere && mirror.pointer(from) > 0) candidates.push({ at, from });
       index.put(place, tag, this.#pages[at]!);
     }
     if (candidates.length === 0) return new Int32Array(0);
@@ -191,7 +208,7 @@ export class PageReducer {
   }
 
   #contentOf(kinds: Uint8Array): Uint8Array {
-    const { bytes } = this.kernels.memory;
+    const { bytes } = this.#kernels.memory;
     const content = this.#slabs.take(countOf(kinds, PAGE_KIND.raw) * PAGE_BYTES);
     let to = 0;
     for (let index = 0; index < kinds.length; index += 1) {
@@ -205,7 +222,8 @@ export class PageReducer {
 
   /** In the order of the stream, as the other side does it: who gets the last free place must be the same there. */
   #advanceMirror(kinds: Uint8Array): void {
-    const { mirror, kernels } = this;
+    const { mirror } = this;
+    const kernels = this.#kernels;
     if (!mirror) return;
     let copies = 0;
     let notes = 0;
@@ -240,6 +258,8 @@ export class PageReducer {
     };
     for (let page = 0; page < mirror.layout.pageCount; page += 1) {
       if (mirror.pointer(page) === 0) continue;
+      if (held.length > 0 && mirror.partOf(page) !== this.#part) put();
+      this.#turnTo(page);
       held.push(page);
       if (held.length === BATCH_PAGES) put();
     }
@@ -247,13 +267,13 @@ export class PageReducer {
   }
 
   #hash(pointers: readonly number[]): void {
-    this.kernels.memory.words.set(pointers, SCRATCH.pointersB / 4);
+    this.#kernels.memory.words.set(pointers, SCRATCH.pointersB / 4);
     const { low, high } = this.#seed;
-    this.kernels.hashPages(SCRATCH.pointersB, pointers.length, low, high, SCRATCH.hashes);
+    this.#kernels.hashPages(SCRATCH.pointersB, pointers.length, low, high, SCRATCH.hashes);
   }
 
   #hashOf(order: number): [number, number] {
-    const { words } = this.kernels.memory;
+    const { words } = this.#kernels.memory;
     const at = SCRATCH.hashes / 4 + order * 4;
     return [words[at]!, words[at + 1]!];
   }

@@ -36,7 +36,7 @@ export function addAgent(program: Command, signal: AbortSignal): void {
     .option('--history-hours <hours>', 'how long that is kept (default 24)', hoursOption)
     .option(
       '--mirror-bytes <size>',
-      "memory of each move for what is held of the guest's, as 2G; 0 holds nothing (default: the guest's, up to 4G)",
+      "memory of each move for what is held of the guest's, as 2G; 0 holds nothing (default 4G)",
       sizeOption,
     )
     .option('--share-histories', 'a guest may begin with what another guest of its tenant left here')
