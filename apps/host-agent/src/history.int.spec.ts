@@ -44,10 +44,10 @@ describe('what a guest left behind', () => {
   }
 
   async function start(name: string): Promise<string> {
-    // A ring of 16 MiB, and few pages of it written a second.
-    const spec = await agents.guest(name, { ringPages: 4_096, writesPerTick: 2 });
+    // A ring of 8 MiB, and few pages of it written a second.
+    const spec = await agents.guest(name, { ringPages: 2_048, writesPerTick: 2 });
     await a.client.putGuest(spec);
-    await counterPast(a.client, spec.guestId, 4_200 / 2);
+    await counterPast(a.client, spec.guestId, 2_100 / 2);
     return spec.guestId;
   }
 
