@@ -232,6 +232,8 @@ export class SourceMove {
       history: loaded && chunks !== null ? { loadedId: loaded.loadedId, theirChunks: chunks } : null,
       bandwidthBytesPerSecondMax: this.request.bandwidthBytesPerSecondMax,
     });
+    // What the target could not load is not held beside the mirror that the stream fills.
+    this.#history.end();
     link.tell({ kind: 'begin', chunks: this.#stream.sharedChunks });
   }
 
