@@ -105,6 +105,37 @@ async function measure(codec, batches, level) {
   );
 }
 
+/** Batches one after the other on one stream, as an agent sends them; each run begins a new one. */
+async function measureStream(codec, batches, level) {
+  const rawBytes = batches.length * batches[0].length;
+  const runs = { one: [], back: [] };
+  let packedBytes = 0;
+  for (let repeat = 0; repeat < repeats; repeat += 1) {
+    const compressor = codec.compressor(25);
+    const decompressor = codec.decompressor();
+    const packed = [];
+    runs.one.push(
+      await timed(batches, 1, async (batch) => packed.push((await compressor.compress(batch, level)).bytes)),
+    );
+    runs.back.push(
+      await timed(packed, 1, async (bytes, index) => {
+        const raw = await decompressor.decompress(bytes, batches[index].length);
+        if (repeat === 0 && Buffer.compare(raw, batches[index]) !== 0)
+          throw new Error('The batch was not rebuilt.');
+      }),
+    );
+    compressor.close();
+    decompressor.close();
+    packedBytes = packed.reduce((sum, bytes) => sum + bytes.length, 0);
+  }
+  const show = (seconds) =>
+    `${String(speed(rawBytes, median(seconds))).padStart(5)} MB/s (${seconds.map((took) => speed(rawBytes, took)).join(' ')})`;
+  console.log(
+    `${String(batches[0].length / 1024).padStart(5)} KiB  zstd ${String(level).padStart(2)}  ` +
+      `${(rawBytes / packedBytes).toFixed(3)}x  compress ${show(runs.one)}, decompress ${show(runs.back)}`,
+  );
+}
+
 function measurePeer(sample) {
   let version;
   try {
@@ -147,4 +178,10 @@ if (codec) {
   for (const batchBytes of BATCH_BYTES)
     for (const level of ZSTD_LEVELS) await measure(codec, batchesOf(sample, batchBytes), level);
 } else console.log('This Node has no zstd: everything goes stored.');
+const stream = availableCodecs().find(({ id }) => id === CODEC_ID.zstdStream);
+if (stream) {
+  console.log(`Codec: ${stream.name}`);
+  for (const batchBytes of BATCH_BYTES)
+    for (const level of ZSTD_LEVELS) await measureStream(stream, batchesOf(sample, batchBytes), level);
+} else console.log('The system has no zstd: batches are compressed by themselves.');
 measurePeer(sample);

@@ -21,7 +21,7 @@ export * from './link';
 export * from './planner';
 export { PAGE_BYTES, type StreamVisitor } from './qemu-stream';
 export type { RamBlock } from './ram-blocks';
-export { type FrameContent, frameOf, recordOf } from './record-framing';
+export { type FrameContent, frameOf } from './record-framing';
 export { RecordPacker, type RecordPackerOptions, RecordUnpacker } from './record-packer';
 export { type LayoutNote, PageLayout } from './reduction/page-layout';
 export { forgetOutside, type LoadedMirror, loadMirror, saveMirror } from './reduction/mirror-history';

@@ -1,5 +1,5 @@
 import { type Frame, FRAME_TYPE, type FrameType, FrameWriter } from './frame';
-import type { CodecId } from './compression';
+import type { ColumnUnpacker } from './column-coding';
 import { PageWireError } from './errors';
 import type { Slabs } from './slabs';
 import { storeSections, unpackSections, unstoreSections } from './record-packing';
@@ -30,16 +30,12 @@ export function frameOf(writer: FrameWriter, { type, payload, ...more }: FrameCo
 }
 
 /**
- * The record in a frame. Rejects with PageWireError when the frame holds none, or does not hold. `slabs` as in
- * `unpackSections`.
+ * The record in a frame; to be called in the order in which frames came. Rejects with PageWireError when the frame
+ * holds none, or does not hold. `slabs` as in `unpackSections`.
  */
-export async function recordOf(
-  frame: Frame,
-  agreed: readonly CodecId[],
-  slabs?: Slabs,
-): Promise<StreamRecord> {
+export async function recordOf(frame: Frame, unpacker: ColumnUnpacker, slabs?: Slabs): Promise<StreamRecord> {
   if (frame.type !== FRAME_TYPE.data) return plainRecordOf(frame);
-  return dataRecord(frame, await unpackSections(frame.payload, agreed, slabs));
+  return dataRecord(frame, await unpackSections(frame.payload, unpacker, slabs));
 }
 
 /** The same where nothing but stored sections was agreed on, at once. */

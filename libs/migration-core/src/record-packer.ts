@@ -1,18 +1,21 @@
+import { availableParallelism } from 'node:os';
+
+import { ColumnPacker, ColumnUnpacker, CONTENT_LANES_MAX } from './column-coding';
 import {
   availableCodecs,
   type ChooserState,
   CODEC_ID,
-  type Codec,
   type CodecId,
   codecOf,
   initialChooserState,
+  isStreamCodec,
   observeBatch,
   planBatch,
   seemsIncompressible,
 } from './compression';
 import type { Frame } from './frame';
 import { contentOf, type FrameContent, recordOf } from './record-framing';
-import { packSections } from './record-packing';
+import { packSections, storeSections } from './record-packing';
 import type { Slabs } from './slabs';
 import type { StreamRecord } from './stream-record';
 import type { Sections } from './tokens';
@@ -20,11 +23,13 @@ import type { Sections } from './tokens';
 export interface RecordPackerOptions {
   /** What both ends can read, best first. Default: nothing but 'stored'. */
   readonly codecs?: readonly CodecId[];
-  /** Batches that are compressed at once. Default 2. */
+  /**
+   * Batches that are compressed at once, at most. By default half as many as there are processors where batches build
+   * on each other, up to CONTENT_LANES_MAX, which is never exceeded; else 2.
+   */
   readonly workerCount?: number;
   /** What the link takes now, in bytes per second; null while that is unknown. */
   readonly linkBytesPerSecond?: () => number | null;
-  readonly nowMs?: () => number;
   /** Where the content of records comes from, and goes back to once it is packed. */
   readonly slabs?: Slabs;
 }
@@ -51,10 +56,13 @@ interface Waiting {
  */
 export class RecordPacker {
   readonly #queue: Waiting[] = [];
-  readonly #codec: Codec;
-  #chooser: ChooserState = initialChooserState();
+  readonly #columns: ColumnPacker;
+  readonly #workerCountMax: number;
+  /** Which of the lanes a batch is being compressed on. */
+  readonly #busyLanes = new Set<number>();
+  #chooser: ChooserState;
+  #workerCount: number;
   #reason = 'nothing was sent yet';
-  #active = 0;
   #waitingBytes = 0;
   #failure: Error | null = null;
   #idle: (() => void)[] = [];
@@ -66,7 +74,13 @@ export class RecordPacker {
     private readonly options: RecordPackerOptions = {},
   ) {
     const [best = CODEC_ID.stored] = options.codecs ?? [];
-    this.#codec = codecOf(best, [best]);
+    const codec = codecOf(best, [best]);
+    const isStream = isStreamCodec(codec);
+    const wanted = options.workerCount ?? (isStream ? availableParallelism() >> 1 : 2);
+    this.#workerCountMax = Math.max(1, isStream ? Math.min(wanted, CONTENT_LANES_MAX) : wanted);
+    this.#workerCount = this.#workerCountMax;
+    this.#columns = new ColumnPacker(codec);
+    this.#chooser = initialChooserState(isStream ? 'stream' : 'batches');
   }
 
   /** Bytes that came and were not handed on yet. */
@@ -93,44 +107,60 @@ export class RecordPacker {
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
+  /** Nothing more will be pushed. Gives back what compression had set aside. */
+  close(): void {
+    this.#columns.close();
+  }
+
   #work(): void {
-    const workers = this.options.workerCount ?? 2;
     for (const waiting of this.#queue) {
-      if (this.#active >= workers) return;
+      if (this.#busyLanes.size >= this.#workerCount) return;
       if (waiting.isBegun || waiting.record.kind !== 'data') continue;
       waiting.isBegun = true;
-      this.#active += 1;
-      this.#pack(waiting, waiting.record.sections)
+      const lane = this.#idleLane();
+      this.#busyLanes.add(lane);
+      this.#pack(waiting, waiting.record.sections, lane)
         .catch((error: unknown) => this.#fail(error))
         .finally(() => {
-          this.#active -= 1;
+          this.#busyLanes.delete(lane);
           this.#handOn();
           this.#work();
         });
     }
   }
 
-  async #pack(waiting: Waiting, sections: Sections): Promise<void> {
-    const nowMs = this.options.nowMs ?? (() => performance.now());
+  #idleLane(): number {
+    let lane = 0;
+    while (this.#busyLanes.has(lane)) lane += 1;
+    return lane;
+  }
+
+  async #pack(waiting: Waiting, sections: Sections, contentLane: number): Promise<void> {
     const { state, plan } = planBatch(this.#chooser, {
       linkBytesPerSecond: this.options.linkBytesPerSecond?.() ?? null,
-      workerCount: this.options.workerCount ?? 2,
+      workerCount: this.#workerCountMax,
       isIncompressible: seemsIncompressible(sections.content) && sections.literals.length === 0,
-      canCompress: this.#codec.id !== CODEC_ID.stored,
+      canCompress: this.#columns.codec.id !== CODEC_ID.stored,
     });
     this.#chooser = state;
     this.#reason = plan.reason;
+    this.#workerCount = plan.workerCount;
     const { level } = plan;
-    const beganMs = nowMs();
+    if (level === 'stored') {
+      waiting.payload = storeSections(sections);
+      this.options.slabs?.give(sections.content);
+      return;
+    }
     const rawBytes = bytesOf(waiting.record);
-    waiting.payload = await packSections(sections, level === 'stored' ? null : { codec: this.#codec, level });
+    const { payload, busyMs } = await packSections(sections, { packer: this.#columns, level, contentLane });
+    waiting.payload = payload;
     this.options.slabs?.give(sections.content);
-    if (level === 'stored' || rawBytes < TELLING_BYTES_MIN) return;
+    if (busyMs === null || rawBytes < TELLING_BYTES_MIN) return;
     this.#chooser = observeBatch(this.#chooser, {
       level,
       rawBytes,
-      packedBytes: waiting.payload.length,
-      compressMs: nowMs() - beganMs,
+      packedBytes: payload.length,
+      compressMs: busyMs,
     });
   }
 
@@ -165,7 +195,7 @@ export class RecordUnpacker {
   #tail: Promise<void> = Promise.resolve();
   #waitingFrames = 0;
   #isFailed = false;
-  readonly #codecs: readonly CodecId[];
+  readonly #columns: ColumnUnpacker;
   readonly #slabs: Slabs | undefined;
 
   /** `onRecord` may throw. `onError` is called once; nothing is handed on after it. */
@@ -174,7 +204,7 @@ export class RecordUnpacker {
     private readonly onError: (error: Error) => void,
     { codecs = availableCodecs().map(({ id }) => id), slabs }: RecordUnpackerOptions = {},
   ) {
-    this.#codecs = codecs;
+    this.#columns = new ColumnUnpacker(codecs);
     this.#slabs = slabs;
   }
 
@@ -184,7 +214,7 @@ export class RecordUnpacker {
 
   push(frame: Frame): void {
     this.#waitingFrames += 1;
-    const unpacked = recordOf(frame, this.#codecs, this.#slabs);
+    const unpacked = recordOf(frame, this.#columns, this.#slabs);
     // Waited for below, in its turn.
     unpacked.catch(() => undefined);
     this.#tail = this.#tail.then(async () => {
@@ -203,6 +233,11 @@ export class RecordUnpacker {
   /** Resolves when everything that came has been handed on, or failed. */
   drained(): Promise<void> {
     return this.#tail;
+  }
+
+  /** Nothing more will come. Gives back what decompression had set aside. */
+  close(): void {
+    this.#columns.close();
   }
 
   #giveBack(record: StreamRecord): void {

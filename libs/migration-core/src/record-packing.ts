@@ -1,12 +1,11 @@
 import {
-  type Codec,
-  CODEC_ID,
-  type CodecId,
-  codecOf,
-  CompressionError,
-  packBytes,
-  type PackedBytes,
-} from './compression';
+  type ColumnKind,
+  type ColumnPacker,
+  type ColumnUnpacker,
+  type PackedColumn,
+  storedColumn,
+} from './column-coding';
+import { CODEC_ID, CompressionError, type ZstdLevel } from './compression';
 import { getU32, putU32 } from './big-endian';
 import { PageWireError } from './errors';
 import { FRAME_LOGICAL_BYTES_MAX } from './frame';
@@ -16,8 +15,6 @@ import type { Sections } from './tokens';
 const SECTION_NAMES = ['tokens', 'masks', 'literals', 'opaque', 'content'] as const;
 const COLUMNS_AT = SECTION_NAMES.length * 4;
 const COLUMN_HEAD_BYTES = 1 + 4;
-/** Less than this is sent as it is: compressing would cost more than it saves. */
-const PACKED_BYTES_MIN = 512;
 /**
  * From here on pages are a column of their own: they are of another kind than what is said of pages, and large enough
  * to be worth a call. A call costs as much as the compression of some kilobytes.
@@ -26,44 +23,60 @@ const OWN_COLUMN_BYTES_MIN = 64 * 1024;
 
 /** How the sections of one frame are compressed. */
 export interface Packing {
-  readonly codec: Codec;
-  readonly level: number;
+  readonly packer: ColumnPacker;
+  readonly level: ZstdLevel;
+  /** Which of the lanes takes pages; 0 where there is but one. */
+  readonly contentLane: number;
 }
 
-/** A data frame's payload, compressed. `null` stores everything. */
-export async function packSections(sections: Sections, packing: Packing | null): Promise<Uint8Array> {
-  if (packing === null) return storeSections(sections);
-  const packed = await Promise.all(
-    columnsOf(sections).map((bytes) =>
-      bytes.length < PACKED_BYTES_MIN
-        ? { codecId: CODEC_ID.stored, bytes }
-        : packBytes(packing.codec, bytes, packing.level),
-    ),
+export interface PackedSections {
+  readonly payload: Uint8Array;
+  /** How long the column that took longest kept a worker busy; null where nothing was compressed. */
+  readonly busyMs: number | null;
+}
+
+/** A data frame's payload, compressed. */
+export async function packSections(
+  sections: Sections,
+  { packer, level, contentLane }: Packing,
+): Promise<PackedSections> {
+  const packings = await Promise.all(
+    columnsOf(sections).map(({ kind, bytes }) => packer.pack(kind, bytes, level, contentLane)),
   );
-  return layOut(sections, packed);
+  const busyMs = packings.reduce<number | null>(
+    (longest, packing) => (packing.busyMs === null ? longest : Math.max(longest ?? 0, packing.busyMs)),
+    null,
+  );
+  const payload = layOut(
+    sections,
+    packings.map(({ column }) => column),
+  );
+  return { payload, busyMs };
 }
 
 /** The same without compression, at once. */
 export function storeSections(sections: Sections): Uint8Array {
   return layOut(
     sections,
-    columnsOf(sections).map((bytes) => ({ codecId: CODEC_ID.stored, bytes })),
+    columnsOf(sections).map(({ bytes }) => storedColumn(bytes)),
   );
 }
 
 /**
- * The sections of a payload that came from the other side; `agreed` are the codecs that may be in it. Rejects with
- * PageWireError: SECTIONS_INVALID when it does not hold or names what was not agreed on. With `slabs`, they may lie in
- * memory from there, which the caller gives back, section by section, when it is done with them.
+ * The sections of a payload that came from the other side; to be called in the order in which payloads came. Rejects
+ * with PageWireError: SECTIONS_INVALID when it does not hold or names what was not agreed on. With `slabs`, they may
+ * lie in memory from there, which the caller gives back, section by section, when it is done with them.
  */
 export async function unpackSections(
   payload: Uint8Array,
-  agreed: readonly CodecId[],
+  unpacker: ColumnUnpacker,
   slabs?: Slabs,
 ): Promise<Sections> {
   const { lengths, columns } = readHeads(payload);
   try {
-    const unpacked = await Promise.all(columns.map((column) => unpackColumn(column, agreed, slabs)));
+    const unpacked = await Promise.all(
+      columns.map(({ packed, rawBytes }) => unpacker.unpack(packed, rawBytes, slabs)),
+    );
     return toSections(lengths, unpacked);
   } catch (error) {
     if (!(error instanceof CompressionError)) throw error;
@@ -74,32 +87,22 @@ export async function unpackSections(
 /** The same where nothing but stored sections was agreed on, at once. */
 export function unstoreSections(payload: Uint8Array): Sections {
   const { lengths, columns } = readHeads(payload);
-  const stored = columns.map(({ codecId, rawBytes, packed }) => {
-    if (codecId !== CODEC_ID.stored || rawBytes !== packed.length)
-      throw invalid(`a column names codec ${codecId}, which was not agreed on`);
-    return packed;
+  const stored = columns.map(({ rawBytes, packed: { coding, bytes } }) => {
+    if (coding !== CODEC_ID.stored || rawBytes !== bytes.length)
+      throw invalid(`a column names coding ${coding}, which was not agreed on`);
+    return bytes;
   });
   return toSections(lengths, stored);
 }
 
-async function unpackColumn(
-  { codecId, rawBytes, packed }: Column,
-  agreed: readonly CodecId[],
-  slabs: Slabs | undefined,
-): Promise<Uint8Array> {
-  const codec = codecOf(codecId, agreed);
-  if (!slabs || codec.id === CODEC_ID.stored) return codec.decompress(packed, rawBytes);
-  const into = slabs.take(rawBytes);
-  const unpacked = await codec.decompress(packed, rawBytes, into);
-  // Not every library can be told where to.
-  if (unpacked.buffer !== into.buffer) slabs.give(into);
-  return unpacked;
-}
-
-function columnsOf(sections: Sections): Uint8Array[] {
+function columnsOf(sections: Sections): { readonly kind: ColumnKind; readonly bytes: Uint8Array }[] {
   const { tokens, masks, literals, opaque, content } = sections;
   const said = [tokens, masks, literals, opaque];
-  return content.length >= OWN_COLUMN_BYTES_MIN ? [joined(said), content] : [joined([...said, content])];
+  if (content.length < OWN_COLUMN_BYTES_MIN) return [{ kind: 'said', bytes: joined([...said, content]) }];
+  return [
+    { kind: 'said', bytes: joined(said) },
+    { kind: 'content', bytes: content },
+  ];
 }
 
 /** All of them end to end; where all but one are empty, that one itself. */
@@ -115,15 +118,15 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
-function layOut(sections: Sections, columns: readonly PackedBytes[]): Uint8Array {
+function layOut(sections: Sections, columns: readonly PackedColumn[]): Uint8Array {
   const headBytes = COLUMNS_AT + 1 + columns.length * COLUMN_HEAD_BYTES;
   const payload = new Uint8Array(columns.reduce((sum, { bytes }) => sum + bytes.length, headBytes));
   for (const [index, name] of SECTION_NAMES.entries()) putU32(payload, index * 4, sections[name].length);
   payload[COLUMNS_AT] = columns.length;
   let at = headBytes;
-  for (const [index, { codecId, bytes }] of columns.entries()) {
+  for (const [index, { coding, bytes }] of columns.entries()) {
     const head = COLUMNS_AT + 1 + index * COLUMN_HEAD_BYTES;
-    payload[head] = codecId;
+    payload[head] = coding;
     putU32(payload, head + 1, bytes.length);
     payload.set(bytes, at);
     at += bytes.length;
@@ -132,9 +135,8 @@ function layOut(sections: Sections, columns: readonly PackedBytes[]): Uint8Array
 }
 
 interface Column {
-  readonly codecId: number;
   readonly rawBytes: number;
-  readonly packed: Uint8Array;
+  readonly packed: PackedColumn;
 }
 
 /** Bounds what the columns may unpack to before anything is decompressed. */
@@ -159,9 +161,9 @@ function readHeads(payload: Uint8Array): { readonly lengths: readonly number[]; 
     const head = COLUMNS_AT + 1 + index * COLUMN_HEAD_BYTES;
     const packedBytes = getU32(payload, head + 1);
     if (at + packedBytes > payload.length) throw invalid('a column is cut short');
-    const packed = payload.subarray(at, at + packedBytes);
+    const packed = { coding: payload[head]!, bytes: payload.subarray(at, at + packedBytes) };
     at += packedBytes;
-    return { codecId: payload[head]!, rawBytes: bytes, packed };
+    return { rawBytes: bytes, packed };
   });
   if (at !== payload.length) throw invalid('more follows its last column');
   return { lengths, columns };

@@ -50,18 +50,22 @@ export async function* encodeStream(
     if (failure) throw failure;
     return frames.splice(0);
   };
-  for await (const chunk of withIdleMarks(chunks)) {
-    if (chunk === null) encoder.flush();
-    else
-      for (let at = 0; at < chunk.length; at += PUSH_BYTES_MAX) {
-        encoder.push(chunk.subarray(at, at + PUSH_BYTES_MAX));
-        yield* packer.waitingBytes > WAITING_BYTES_MAX ? await settled() : frames.splice(0);
-      }
+  try {
+    for await (const chunk of withIdleMarks(chunks)) {
+      if (chunk === null) encoder.flush();
+      else
+        for (let at = 0; at < chunk.length; at += PUSH_BYTES_MAX) {
+          encoder.push(chunk.subarray(at, at + PUSH_BYTES_MAX));
+          yield* packer.waitingBytes > WAITING_BYTES_MAX ? await settled() : frames.splice(0);
+        }
+      yield* await settled();
+    }
+    const summary = encoder.end();
     yield* await settled();
+    options.onEnd?.(summary);
+  } finally {
+    packer.close();
   }
-  const summary = encoder.end();
-  yield* await settled();
-  options.onEnd?.(summary);
 }
 
 /**
@@ -86,18 +90,22 @@ export async function* decodeStream(
     },
     { epoch: options.epoch },
   );
-  for await (const chunk of chunks) {
-    reader.push(chunk);
-    while (reader.isPaused) {
-      await unpacker.drained();
-      if (failure) throw failure;
-      yield* pieces.splice(0);
-      reader.resume();
+  try {
+    for await (const chunk of chunks) {
+      reader.push(chunk);
+      while (reader.isPaused) {
+        await unpacker.drained();
+        if (failure) throw failure;
+        yield* pieces.splice(0);
+        reader.resume();
+      }
     }
+    reader.end();
+    const summary = decoder.end();
+    options.onEnd?.(summary);
+  } finally {
+    unpacker.close();
   }
-  reader.end();
-  const summary = decoder.end();
-  options.onEnd?.(summary);
 }
 
 /** The same chunks; null after each pause of IDLE_MS, twice at most between two chunks. */

@@ -133,6 +133,7 @@ export class IncomingStream {
 
   #close(): void {
     this.#isDone = true;
+    this.#unpacker.close();
     this.socket.destroy();
   }
 }

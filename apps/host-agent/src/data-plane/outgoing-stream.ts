@@ -231,6 +231,7 @@ export class OutgoingStream {
     this.#isDone = true;
     this.#server?.close();
     this.#connection?.destroy();
+    this.#packer.close();
     clearTimeout(this.#flushTimer);
   }
 }

@@ -7,6 +7,8 @@ export const CODEC_ID = {
   zstd: 1,
   /** Kept free; no agent offers it yet. */
   lz4: 2,
+  /** zstd whose frames go on from one batch to the next, so that a batch builds on those before it. */
+  zstdStream: 3,
 } as const;
 export type CodecId = (typeof CODEC_ID)[keyof typeof CODEC_ID];
 
@@ -32,6 +34,42 @@ export interface Codec {
    * where it stands. Rejects with a CompressionError.
    */
   decompress(bytes: Uint8Array, rawBytes: number, into?: Uint8Array): Promise<Uint8Array>;
+}
+
+/**
+ * Compresses batches that build on each other: what a batch repeats of those before it, as far back as the window
+ * reaches, costs next to nothing. The other side has to take them in the same order, every one, once.
+ */
+export interface StreamCodec {
+  readonly id: CodecId;
+  readonly name: string;
+  /** 2^`windowLog` bytes are what it looks back over, and about what it sets aside. */
+  compressor(windowLog: number): StreamCompressor;
+  decompressor(): StreamDecompressor;
+}
+
+export interface CompressedBatch {
+  readonly bytes: Uint8Array;
+  /** How long the compressor worked on it; time in which it waited for its turn is not counted. */
+  readonly busyMs: number;
+}
+
+/** Batches are worked on one after the other, in the order of the calls. */
+export interface StreamCompressor {
+  /**
+   * All of the batch can be rebuilt from what came so far. Another level than the last time begins anew: what came
+   * before is not built on. The input must neither change nor move until the promise settles. Rejects as a Codec does;
+   * nothing can be compressed after that.
+   */
+  compress(bytes: Uint8Array, level: number): Promise<CompressedBatch>;
+  /** Gives back what was set aside, once the calls under way are over. */
+  close(): void;
+}
+
+export interface StreamDecompressor {
+  /** As a Codec's. A batch that does not hold leaves nothing to build on: later calls reject, too. */
+  decompress(bytes: Uint8Array, rawBytes: number, into?: Uint8Array): Promise<Uint8Array>;
+  close(): void;
 }
 
 /** Hands the bytes through, without a copy. */

@@ -1,17 +1,28 @@
-import { CODEC_ID, type Codec, type CodecId, storedCodec } from './codec';
+import { CODEC_ID, type Codec, type CodecId, storedCodec, type StreamCodec } from './codec';
 import { CompressionError } from './errors';
 import { zstdCodec } from './zstd-codec';
 import { findZstdLibrary } from './zstd-library';
+import { zstdStreamCodec } from './zstd-stream-codec';
+import { zstdStreamsOfSystem } from './zstd-system-streams';
 
-let found: readonly Codec[] | null = null;
+let found: readonly (Codec | StreamCodec)[] | null = null;
 
 /** What this process can do, best first. 'stored' is always there, and last. Looked for once. */
-export function availableCodecs(): readonly Codec[] {
+export function availableCodecs(): readonly (Codec | StreamCodec)[] {
   if (found === null) {
+    const streams = zstdStreamsOfSystem();
     const library = findZstdLibrary();
-    found = library ? [zstdCodec(library), storedCodec] : [storedCodec];
+    found = [
+      ...(streams ? [zstdStreamCodec(streams)] : []),
+      ...(library ? [zstdCodec(library)] : []),
+      storedCodec,
+    ];
   }
   return found;
+}
+
+export function isStreamCodec(codec: Codec | StreamCodec): codec is StreamCodec {
+  return 'compressor' in codec;
 }
 
 /**
@@ -24,7 +35,7 @@ export function negotiate(ours: readonly CodecId[], theirs: readonly number[]): 
 }
 
 /** The codec that a column names. Throws COMPRESSION_CODEC_UNKNOWN when it was not agreed on. */
-export function codecOf(id: number, agreed: readonly CodecId[]): Codec {
+export function codecOf(id: number, agreed: readonly CodecId[]): Codec | StreamCodec {
   const codec = availableCodecs().find((candidate) => candidate.id === id);
   if (!codec || !agreed.includes(codec.id))
     throw new CompressionError(

@@ -11,7 +11,21 @@ import { type CompressionLevel, ZSTD_LEVELS } from './level-figures';
 
 const BATCH_BYTES = 512 * 1_024;
 /** What a simulated machine does at each level: raw bytes per second of a worker, and the ratio. */
-const MACHINE = { '-5': [400e6, 1.85], '-1': [350e6, 2.15], 1: [310e6, 2.4], 3: [160e6, 2.56] } as const;
+const MACHINE = {
+  '-5': [400e6, 1.85],
+  '-1': [350e6, 2.15],
+  1: [310e6, 2.4],
+  3: [160e6, 2.56],
+  6: [70e6, 2.7],
+} as const;
+
+const STREAM_MACHINE = {
+  '-5': [325e6, 2.2],
+  '-1': [305e6, 2.5],
+  1: [240e6, 3.05],
+  3: [200e6, 3.1],
+  6: [100e6, 3.25],
+} as const;
 
 interface Run {
   state: ChooserState;
@@ -25,7 +39,7 @@ function run(
   link: (batch: number) => number | null,
   more: Partial<CompressionSituation> & { speed?: (batch: number) => number; state?: ChooserState } = {},
 ): Run {
-  const result: Run = { state: more.state ?? initialChooserState(), plans: [], levels: [] };
+  const result: Run = { state: more.state ?? initialChooserState('batches'), plans: [], levels: [] };
   for (let batch = 0; batch < batches; batch += 1) {
     const { state, plan } = planBatch(result.state, {
       workerCount: 2,
@@ -38,7 +52,7 @@ function run(
     result.plans.push(plan);
     if (!plan.isProbe) result.levels.push(plan.level);
     if (plan.level === 'stored') continue;
-    const [bytesPerSecond, ratio] = MACHINE[plan.level];
+    const [bytesPerSecond, ratio] = (state.mode === 'stream' ? STREAM_MACHINE : MACHINE)[plan.level];
     result.state = observeBatch(result.state, {
       level: plan.level,
       rawBytes: BATCH_BYTES,
@@ -55,15 +69,15 @@ const changes = (levels: readonly CompressionLevel[]) =>
 describe('the choice of a level', () => {
   it('is the densest on a slow link, and says that the link is the limit', () => {
     const { plans } = run(10, () => 12.5e6);
-    expect(plans.at(-1)).toMatchObject({ level: 3, isProbe: false });
+    expect(plans.at(-1)).toMatchObject({ level: 6, isProbe: false });
     expect(plans.at(-1)!.reason).toBe(
-      'zstd 3: the link takes 13 MB/s, zstd 3 gives 320 MB/s by 2 workers at 2.56x: the link is the limit',
+      'zstd 6: the link takes 13 MB/s, zstd 6 gives 140 MB/s by 2 workers at 2.70x: the link is the limit',
     );
   });
 
   it('is quicker as the link is quicker, and stored in the end', () => {
-    const chosen = [12.5e6, 200e6, 300e6, 700e6, 5e9].map((link) => run(200, () => link).levels.at(-1));
-    expect(chosen).toEqual([3, 1, -1, -5, 'stored']);
+    const chosen = [12.5e6, 62e6, 200e6, 300e6, 700e6, 5e9].map((link) => run(200, () => link).levels.at(-1));
+    expect(chosen).toEqual([6, 3, 1, -1, -5, 'stored']);
     expect(run(10, () => 5e9).plans.at(-1)!.reason).toMatch(
       /^stored: the link takes 5000 MB\/s, zstd -5 gives 800 MB\/s by 2 workers at 1\.85x: compressing would be the limit$/,
     );
@@ -99,7 +113,7 @@ describe('the choice of a level', () => {
 
   it('changes within fifty batches when the link really changes', () => {
     const { levels } = run(120, (batch) => (batch < 60 ? 12.5e6 : 5e9));
-    expect(levels[50]).toBe(3);
+    expect(levels[50]).toBe(6);
     expect(levels.at(-10)).toBe('stored');
     expect(changes(levels)).toBeLessThanOrEqual(3);
   });
@@ -132,7 +146,7 @@ describe('the choice of a level', () => {
   });
 
   it('gives up compressing content that a sample took for compressible', () => {
-    let state = initialChooserState();
+    let state = initialChooserState('batches');
     const levels: CompressionLevel[] = [];
     for (let batch = 0; batch < 400; batch += 1) {
       const next = planBatch(state, {
@@ -165,11 +179,62 @@ describe('the choice of a level', () => {
   });
 
   it('passes over measurements of nothing', () => {
-    const before = initialChooserState();
+    const before = initialChooserState('batches');
     for (const broken of [{ rawBytes: 0 }, { packedBytes: 0 }, { compressMs: 0 }, { compressMs: Number.NaN }])
       expect(
         observeBatch(before, { level: 1, rawBytes: 1, packedBytes: 1, compressMs: 1, ...broken }).knowledge,
       ).toBe(before.knowledge);
+  });
+
+  describe('of a stream', () => {
+    const stream = () => initialChooserState('stream');
+
+    it('is never tried out, since a change of level forgets what the stream has seen', () => {
+      const { plans } = run(400, () => 62e6, { state: stream() });
+      expect(plans.some(({ isProbe }) => isProbe)).toBe(false);
+    });
+
+    it('is not settled by its first batches', () => {
+      const { plans } = run(40, () => 12.5e6, { state: stream() });
+      expect(plans[30]).toMatchObject({
+        level: 1,
+        reason: 'zstd 1: too little was compressed yet to choose by',
+      });
+      expect(plans[32]!.level).toBe(6);
+    });
+
+    it('changes for what is clearly better, and not within 256 batches of the last change', () => {
+      const slightlyBetter = run(900, (batch) => (batch < 400 ? 100e6 : 90e6), { state: stream() });
+      expect(changes(slightlyBetter.levels.slice(32))).toBe(0);
+      const { levels } = run(900, (batch) => (batch < 100 ? 12.5e6 : 300e6), { state: stream() });
+      expect(levels[32]).toBe(6);
+      const changedAt = levels.findIndex((level, batch) => batch > 32 && level !== 6);
+      expect(changedAt).toBeGreaterThanOrEqual(32 + 256);
+      expect(changedAt).toBeLessThan(32 + 300);
+    });
+
+    it('is not moved by batches that repeat themselves, nor by some that waited for a processor', () => {
+      const chance = new SeededChance(4);
+      const { levels } = run(2_000, () => 62e6, {
+        speed: () => 0.3 + 1.2 * chance.fraction(),
+        state: stream(),
+      });
+      expect(changes(levels.slice(32))).toBeLessThanOrEqual(1);
+    });
+
+    it('is worked on by one while that one keeps up with the link, and by all where it does not', () => {
+      expect(run(50, () => 12.5e6, { state: stream(), workerCount: 3 }).plans.at(-1)!.workerCount).toBe(1);
+      const quick = run(50, () => 300e6, { state: stream(), workerCount: 3 }).plans.at(-1)!;
+      expect(quick.workerCount).toBe(3);
+      expect(quick.reason).toContain('by 3 workers');
+    });
+
+    it('is tried again while batches are stored, when there is nothing to forget', () => {
+      const slow = run(900, () => 400e6, { speed: () => 0.1, state: stream() });
+      expect(slow.levels.at(-1)).toBe('stored');
+      const quick = run(9_000, () => 400e6, { state: slow.state });
+      expect(quick.levels.at(-1)).not.toBe('stored');
+    });
   });
 
   it('refuses bandwidths and workers that cannot be', () => {

@@ -1,6 +1,7 @@
 import { WORTHWHILE_SHARE } from './codecs';
 import {
   type CompressionLevel,
+  type CompressionMode,
   expectedFigures,
   initialKnowledge,
   type Knowledge,
@@ -15,7 +16,7 @@ import { levelName, reasonFor } from './level-reason';
 export interface CompressionSituation {
   /** What the link takes, or what the operator lets it take if that is less; null while it was not measured. */
   readonly linkBytesPerSecond: number | null;
-  /** Batches that are compressed at the same time; at least 1. */
+  /** Batches that can be compressed at the same time; at least 1. */
   readonly workerCount: number;
   /** As `seemsIncompressible` says of the batch. */
   readonly isIncompressible: boolean;
@@ -27,12 +28,18 @@ export interface CompressionPlan {
   readonly level: CompressionLevel;
   /** The batch goes another way than the best known one, to see what that gives now. */
   readonly isProbe: boolean;
+  /**
+   * How many are to work at a time. Of a stream, no more than it takes to keep up with the link: what one of them has
+   * seen, the others cannot build on.
+   */
+  readonly workerCount: number;
   /** In words, for whoever watches the move. */
   readonly reason: string;
 }
 
 /** All that the chooser knows; plain data, to be recorded and replayed. */
 export interface ChooserState {
+  readonly mode: CompressionMode;
   readonly knowledge: Knowledge;
   /** Batches planned so far, those apart that could not be compressed anyway. */
   readonly batch: number;
@@ -57,18 +64,24 @@ export interface LevelCost {
 }
 
 export const PROBE_EVERY_BATCHES = 32;
-/** A better level replaces the settled one when it is better by this much for so many batches on end ... */
-const BETTER_BY = 0.03;
-const WINS_NEEDED = 8;
-/** ... and never sooner than this after the last change. */
-const SETTLED_BATCHES_MIN = 16;
+/**
+ * A better level replaces the settled one when it is better by this much for so many batches on end, and never sooner
+ * than so many after the last change. A stream loses what it has seen with a change: so a trial is not worth
+ * one while it runs, and another level is judged by what is typical of it. Nor is a level settled before so
+ * many batches have been seen.
+ */
+const CHANGES = {
+  batches: { unsettledBatches: 0, betterBy: 0.03, winsNeeded: 8, settledBatchesMin: 16, hasProbes: true },
+  stream: { unsettledBatches: 32, betterBy: 0.15, winsNeeded: 32, settledBatchesMin: 256, hasProbes: false },
+} as const;
 const LINK_WEIGHT = 1 / 8;
 const PROCESSOR_WEIGHT = 0.05;
 const ASSUMED_LEVEL: ZstdLevel = 1;
 
-export function initialChooserState(): ChooserState {
+export function initialChooserState(mode: CompressionMode): ChooserState {
   return {
-    knowledge: initialKnowledge(),
+    mode,
+    knowledge: initialKnowledge(mode),
     batch: 0,
     level: null,
     settledAtBatch: 0,
@@ -80,23 +93,24 @@ export function initialChooserState(): ChooserState {
 
 /** The state once a compressed batch has been measured. Measurements may come late and in any order. */
 export function observeBatch(state: ChooserState, measured: LevelMeasurement): ChooserState {
-  return { ...state, knowledge: withMeasurement(state.knowledge, measured, state.batch) };
+  return { ...state, knowledge: withMeasurement(state.knowledge, measured, state.batch, state.mode) };
 }
 
 /**
  * Chooses how the next batch goes, so that max(compress time ÷ workers, bytes ÷ bandwidth) is least. Pure. Keeps its
- * choice unless another is clearly better for a while; tries another level on one batch in 32; stores what seems
- * incompressible. Throws RangeError for a bandwidth or a number of workers that cannot be.
+ * choice unless another is clearly better for a while; tries another level on one batch in 32, unless that would end
+ * a stream; stores what seems incompressible. Throws RangeError for a bandwidth or a number of workers that cannot be.
  */
 export function planBatch(
   before: ChooserState,
   situation: CompressionSituation,
 ): { readonly state: ChooserState; readonly plan: CompressionPlan } {
   requireSituation(situation);
+  const { workerCount } = situation;
   const seen = { ...before, linkBytesPerSecond: smoothedLink(before, situation) };
   const stored = (reason: string) => ({
     state: seen,
-    plan: { level: 'stored' as const, isProbe: false, reason: `stored: ${reason}` },
+    plan: { level: 'stored' as const, isProbe: false, workerCount, reason: `stored: ${reason}` },
   });
   if (!situation.canCompress) return stored('the agents share no way to compress');
   // Not tried even as a probe: what it gives says nothing of the batches that are compressed.
@@ -105,17 +119,30 @@ export function planBatch(
   const state = { ...seen, batch: before.batch + 1 };
   if (state.linkBytesPerSecond === null) {
     const reason = `${levelName(ASSUMED_LEVEL)}: the link has not been measured yet`;
-    return { state, plan: { level: ASSUMED_LEVEL, isProbe: false, reason } };
+    return { state, plan: { level: ASSUMED_LEVEL, isProbe: false, workerCount: 1, reason } };
   }
-  const costs = levelCosts(state.knowledge, state.linkBytesPerSecond, situation.workerCount);
+  if (state.batch <= CHANGES[state.mode].unsettledBatches) {
+    const reason = `${levelName(ASSUMED_LEVEL)}: too little was compressed yet to choose by`;
+    return { state, plan: { level: ASSUMED_LEVEL, isProbe: false, workerCount: 1, reason } };
+  }
+  const costs = levelCosts(state.knowledge, state.linkBytesPerSecond, workerCount);
   const settled = settle(state, costs);
-  if (state.batch % PROBE_EVERY_BATCHES === 0) {
+  const mayProbe = CHANGES[state.mode].hasProbes || settled.level === 'stored';
+  if (mayProbe && state.batch % PROBE_EVERY_BATCHES === 0) {
     const level = levelToProbe(settled);
     const reason = `${levelName(level)}: a trial, as every ${PROBE_EVERY_BATCHES}th batch; ${levelName(settled.level)} is in use`;
-    return { state: settled, plan: { level, isProbe: true, reason } };
+    return { state: settled, plan: { level, isProbe: true, workerCount, reason } };
   }
-  const reason = reasonFor(settled.level, costs, state.linkBytesPerSecond, situation.workerCount);
-  return { state: settled, plan: { level: settled.level, isProbe: false, reason } };
+  const working = state.mode === 'stream' && keepsUpAlone(settled, costs, workerCount) ? 1 : workerCount;
+  const used =
+    working === workerCount ? costs : levelCosts(state.knowledge, state.linkBytesPerSecond, working);
+  const reason = reasonFor(settled.level, used, state.linkBytesPerSecond, working);
+  return { state: settled, plan: { level: settled.level, isProbe: false, workerCount: working, reason } };
+}
+
+function keepsUpAlone({ level }: SettledState, costs: readonly LevelCost[], workerCount: number): boolean {
+  const settled = costs.find((cost) => cost.level === level);
+  return !settled || settled.compressBytesPerSecond / workerCount >= settled.linkRawBytesPerSecond;
 }
 
 /** What each way costs, in the order of ZSTD_LEVELS with 'stored' first. */
@@ -151,17 +178,18 @@ interface SettledState extends ChooserState {
 }
 
 function settle(state: ChooserState, costs: readonly LevelCost[]): SettledState {
+  const { betterBy, winsNeeded, settledBatchesMin } = CHANGES[state.mode];
   const best = costs.reduce((least, next) => (next.cost < least.cost ? next : least));
   const settled = costs.find(({ level }) => level === state.level);
   if (state.level === null || !settled)
     return { ...state, level: best.level, settledAtBatch: state.batch, challenger: null, challengerWins: 0 };
   const { level } = settled;
-  if (best.cost > settled.cost * (1 - BETTER_BY))
+  if (best.cost > settled.cost * (1 - betterBy))
     return { ...state, level, challenger: null, challengerWins: 0 };
   // A run of wins counts for all that beat the settled level: which of them is best may change with every batch.
   const challengerWins = state.challengerWins + 1;
-  const hasRested = state.batch - state.settledAtBatch >= SETTLED_BATCHES_MIN;
-  if (challengerWins < WINS_NEEDED || !hasRested)
+  const hasRested = state.batch - state.settledAtBatch >= settledBatchesMin;
+  if (challengerWins < winsNeeded || !hasRested)
     return { ...state, level, challenger: best.level, challengerWins };
   return { ...state, level: best.level, settledAtBatch: state.batch, challenger: null, challengerWins: 0 };
 }

@@ -9,7 +9,7 @@ const measured = (bytesPerSecond: number, ratio: number) => ({
 
 describe('what is known of the levels', () => {
   it('is what was first measured, and then moves with every further batch', () => {
-    const first = withMeasurement(initialKnowledge(), measured(300e6, 3), 1);
+    const first = withMeasurement(initialKnowledge('batches'), measured(300e6, 3), 1);
     expect(first[1].bytesPerSecond).toBeCloseTo(300e6, 0);
     const second = withMeasurement(first, measured(100e6, 1), 2);
     // A quarter of the way, in lengths: three quarters of a third and a quarter of one make a half.
@@ -24,7 +24,7 @@ describe('what is known of the levels', () => {
   });
 
   it('of levels never measured follows the one that was', () => {
-    const before = initialKnowledge();
+    const before = initialKnowledge('batches');
     const halfAsFast = withMeasurement(before, measured(before[1].bytesPerSecond / 2, before[1].ratio), 1);
     for (const level of ZSTD_LEVELS) {
       expect(expectedFigures(halfAsFast, level).bytesPerSecond).toBeCloseTo(
@@ -40,7 +40,7 @@ describe('what is known of the levels', () => {
   });
 
   it('of a level that was measured is its own', () => {
-    const known = withMeasurement(initialKnowledge(), { ...measured(50e6, 4), level: 3 }, 1);
+    const known = withMeasurement(initialKnowledge('batches'), { ...measured(50e6, 4), level: 3 }, 1);
     expect(expectedFigures(withMeasurement(known, measured(1e6, 1), 9), 3)).toMatchObject({ ratio: 4 });
   });
 });

@@ -1,7 +1,10 @@
 /** How a batch goes: as it is, or by zstd at a level. */
-export type CompressionLevel = 'stored' | -5 | -1 | 1 | 3;
+export type CompressionLevel = 'stored' | -5 | -1 | 1 | 3 | 6;
 export type ZstdLevel = Exclude<CompressionLevel, 'stored'>;
-export const ZSTD_LEVELS: readonly ZstdLevel[] = [-5, -1, 1, 3];
+export const ZSTD_LEVELS: readonly ZstdLevel[] = [-5, -1, 1, 3, 6];
+
+/** Whether each batch is compressed by itself, or builds on those before it. */
+export type CompressionMode = 'batches' | 'stream';
 
 /** Of one worker. */
 export interface LevelFigures {
@@ -12,25 +15,38 @@ export interface LevelFigures {
 
 /** As known so far; `measuredAtBatch` is null while nothing was measured. */
 export interface LevelKnowledge extends LevelFigures {
+  readonly typical: LevelFigures;
   readonly measuredAtBatch: number | null;
 }
 export type Knowledge = Readonly<Record<ZstdLevel, LevelKnowledge>>;
 
 /** 128 pages of guest memory at a time on one core of a 2023 server. Where to begin; measurements replace it. */
-const TYPICAL: Readonly<Record<ZstdLevel, LevelFigures>> = {
-  '-5': { bytesPerSecond: 400e6, ratio: 1.85 },
-  '-1': { bytesPerSecond: 350e6, ratio: 2.15 },
-  1: { bytesPerSecond: 310e6, ratio: 2.4 },
-  3: { bytesPerSecond: 160e6, ratio: 2.56 },
+const TYPICAL: Readonly<Record<CompressionMode, Readonly<Record<ZstdLevel, LevelFigures>>>> = {
+  batches: {
+    '-5': { bytesPerSecond: 400e6, ratio: 1.85 },
+    '-1': { bytesPerSecond: 350e6, ratio: 2.15 },
+    1: { bytesPerSecond: 310e6, ratio: 2.4 },
+    3: { bytesPerSecond: 160e6, ratio: 2.56 },
+    6: { bytesPerSecond: 70e6, ratio: 2.7 },
+  },
+  stream: {
+    '-5': { bytesPerSecond: 325e6, ratio: 2.2 },
+    '-1': { bytesPerSecond: 305e6, ratio: 2.5 },
+    1: { bytesPerSecond: 240e6, ratio: 3.05 },
+    3: { bytesPerSecond: 200e6, ratio: 3.1 },
+    6: { bytesPerSecond: 100e6, ratio: 3.25 },
+  },
 };
-/** A measurement moves the ratio by a quarter of the difference: content changes from batch to batch. */
-const WEIGHT = 1 / 4;
 /**
- * Speed is believed quickly when it rises and slowly when it falls: what is measured is the time until somebody could
- * look, in which a batch may have waited for a worker, and its result for us.
+ * How far a measurement moves what is known; the first of a level by itself is all that is known. Speed is believed
+ * more quickly when it rises than when it falls: what is measured is the time until somebody could look, in which a
+ * batch may have waited for a worker, and its result for us. Of a stream, whose level is to stay, the first batch also
+ * made the tables, and stretches of memory that repeat themselves say little of the rest: it is moved slowly.
  */
-const FASTER_WEIGHT = 1 / 2;
-const SLOWER_WEIGHT = 1 / 16;
+const WEIGHTS = {
+  batches: { first: 1, ratio: 1 / 4, faster: 1 / 2, slower: 1 / 16 },
+  stream: { first: 1 / 8, ratio: 1 / 32, faster: 1 / 8, slower: 1 / 32 },
+} as const;
 
 export interface LevelMeasurement {
   readonly level: ZstdLevel;
@@ -40,27 +56,37 @@ export interface LevelMeasurement {
   readonly compressMs: number;
 }
 
-export function initialKnowledge(): Knowledge {
-  const unmeasured = (level: ZstdLevel): LevelKnowledge => ({ ...TYPICAL[level], measuredAtBatch: null });
-  return { '-5': unmeasured(-5), '-1': unmeasured(-1), 1: unmeasured(1), 3: unmeasured(3) };
+export function initialKnowledge(mode: CompressionMode): Knowledge {
+  const unmeasured = (level: ZstdLevel): LevelKnowledge => {
+    const typical = TYPICAL[mode][level];
+    return { ...typical, typical, measuredAtBatch: null };
+  };
+  return { '-5': unmeasured(-5), '-1': unmeasured(-1), 1: unmeasured(1), 3: unmeasured(3), 6: unmeasured(6) };
 }
 
 /** Takes a measurement in. One of nothing, or without duration, changes nothing. */
-export function withMeasurement(knowledge: Knowledge, measured: LevelMeasurement, batch: number): Knowledge {
+export function withMeasurement(
+  knowledge: Knowledge,
+  measured: LevelMeasurement,
+  batch: number,
+  mode: CompressionMode = 'batches',
+): Knowledge {
   const { level, rawBytes, packedBytes, compressMs } = measured;
   if (!(rawBytes > 0 && packedBytes > 0 && compressMs > 0)) return knowledge;
   const seen = { bytesPerSecond: (rawBytes / compressMs) * 1_000, ratio: rawBytes / packedBytes };
   const known = knowledge[level];
   const isFirst = known.measuredAtBatch === null;
-  const weight = isFirst ? 1 : WEIGHT;
+  const weights = WEIGHTS[mode];
   const isFaster = seen.bytesPerSecond > known.bytesPerSecond;
-  const speedWeight = isFirst ? 1 : isFaster ? FASTER_WEIGHT : SLOWER_WEIGHT;
+  const speedWeight = isFirst ? weights.first : isFaster ? weights.faster : weights.slower;
+  const ratioWeight = isFirst ? weights.first : weights.ratio;
   return {
     ...knowledge,
     [level]: {
+      typical: known.typical,
       // Means of durations and of lengths, not of speeds.
       bytesPerSecond: harmonicStep(known.bytesPerSecond, seen.bytesPerSecond, speedWeight),
-      ratio: harmonicStep(known.ratio, seen.ratio, weight),
+      ratio: harmonicStep(known.ratio, seen.ratio, ratioWeight),
       measuredAtBatch: batch,
     },
   };
@@ -80,9 +106,10 @@ export function expectedFigures(knowledge: Knowledge, level: ZstdLevel): LevelFi
       reference = candidate;
   }
   if (reference === null) return own;
-  const slowness = knowledge[reference].bytesPerSecond / TYPICAL[reference].bytesPerSecond;
+  const { typical, ...measured } = knowledge[reference];
+  const slowness = measured.bytesPerSecond / typical.bytesPerSecond;
   const saved = (ratio: number) => Math.max(0, 1 - 1 / ratio);
-  const density = saved(knowledge[reference].ratio) / saved(TYPICAL[reference].ratio);
+  const density = saved(measured.ratio) / saved(typical.ratio);
   return {
     bytesPerSecond: own.bytesPerSecond * slowness,
     ratio: 1 / Math.max(0.01, 1 - saved(own.ratio) * density),

@@ -17,11 +17,7 @@ export function zstdCodec(library: ZstdLibrary): Codec {
     name: library.name,
     async compress(bytes, level) {
       requireRawLength(bytes.length);
-      if (!Number.isInteger(level) || level < ZSTD_LEVEL_MIN || level > ZSTD_LEVEL_MAX)
-        throw new CompressionError(
-          'COMPRESSION_LEVEL_INVALID',
-          `zstd level ${level} was asked for; use a whole number from ${ZSTD_LEVEL_MIN} to ${ZSTD_LEVEL_MAX}.`,
-        );
+      requireLevel(level);
       const frame = await failingAs('compress', () => library.compress(inPlace(bytes), level));
       return withContentSize(frame, bytes.length);
     },
@@ -44,7 +40,17 @@ function inPlace(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-async function failingAs<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
+/** Throws COMPRESSION_LEVEL_INVALID. */
+export function requireLevel(level: number): void {
+  if (!Number.isInteger(level) || level < ZSTD_LEVEL_MIN || level > ZSTD_LEVEL_MAX)
+    throw new CompressionError(
+      'COMPRESSION_LEVEL_INVALID',
+      `zstd level ${level} was asked for; use a whole number from ${ZSTD_LEVEL_MIN} to ${ZSTD_LEVEL_MAX}.`,
+    );
+}
+
+/** COMPRESSION_FAILED for what a library throws. */
+export async function failingAs<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (cause) {

@@ -72,9 +72,13 @@ export class PageReceiver {
       if (this.#failure) throw this.#failure;
       this.#refuseOther();
       await this.#pages.written();
-      if (this.#decoder.summary) await this.target.flush();
+      if (this.#decoder.summary) {
+        this.#unpacker.close();
+        await this.target.flush();
+      }
     } catch (error) {
       this.#failure = error as Error;
+      this.#unpacker.close();
       throw error;
     }
   }

@@ -117,6 +117,7 @@ export class PageSender {
     await this.endRound();
     const summary = this.#encoder.end();
     await this.flush();
+    this.#packer.close();
     return summary;
   }
 
