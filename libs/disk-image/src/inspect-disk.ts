@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import type { HostTools } from '@watari/host-tools';
+import { readGuestSystem } from './adjust';
 import { DiskUnusable } from './errors';
 import { Scratch } from './file-system/scratch';
 import { type Application, readApplications } from './guest/applications';
@@ -7,7 +8,7 @@ import { type Firmware, firmwareOf } from './guest/firmware';
 import { parseFstab } from './guest/fstab';
 import { type Kernel, readKernels } from './guest/kernels';
 import { type NicRule, readConfiguredNics, readNicRules } from './guest/network-names';
-import { type OperatingSystem, plain, readOperatingSystem } from './guest/operating-system';
+import { type OperatingSystem, plain } from './guest/operating-system';
 import { type ApplianceRoute, type ReadableGuest, readGuest } from './guest/read-guest';
 import { type OpenedFile, openReadOnly } from './image/byte-source';
 import { examineImage, type ImageExamination, type ImageFormat, unpackImage } from './formats';
@@ -120,16 +121,16 @@ async function look(
 
 async function describe(guest: ReadableGuest, { tools, signal }: InspectDiskOptions): Promise<Looked> {
   const { files } = guest;
-  const operatingSystem = await readOperatingSystem(files);
-  if (!operatingSystem)
+  const { osId: id, name, version, architecture } = await readGuestSystem(files);
+  if (id === 'unknown' && name === 'unknown')
     throw new DiskUnusable(
       'DISK_NO_OPERATING_SYSTEM',
-      'There is a Linux file system on the disk, but no /etc/os-release that says which system it is. Give the disk that the server starts from.',
+      'There is a Linux file system on the disk, but no /etc/os-release or older file that says which system it is. Give the disk that the server starts from.',
     );
   const hostname = plain(((await files.readText('/etc/hostname')) ?? '').split('\n')[0] ?? '', 253);
   return {
     ...(hostname && { hostname }),
-    operatingSystem,
+    operatingSystem: { id, name, version, architecture },
     firmware: firmwareOf(guest.table, guest.partitions),
     partitionTable: guest.table.kind,
     partitions: guest.partitions.map(({ partition, content }) => ({

@@ -76,6 +76,7 @@ beforeAll(async () => {
     convertedAt: new Date().toISOString(),
     rootFileSystemUuid: uuid,
     steps: [...adjusted.steps],
+    leftUndone: [],
     nics: [{ oldMac: server.hardware.mac, newMac: OTHER_MAC }],
     changes: guest.changes(),
   };

@@ -12,7 +12,7 @@ import { examineImage, type ImageFormat, unpackImage, type WrittenKindName } fro
 import type { Firmware } from '../guest/firmware';
 import { targetError } from '../image/sparse-copy';
 import { EditableGuest } from './editable-guest';
-import { ConversionManifest } from './manifest';
+import { ConversionManifest, LEFT_UNDONE_MAX } from './manifest';
 import type { MachineTargetName } from './machine-targets';
 import type { NicMapping } from './nic-mapping';
 import { machineTarget, requireFit, targetMachine } from './target-machine';
@@ -156,6 +156,15 @@ async function adjust(
     convertedAt: new Date().toISOString(),
     rootFileSystemUuid: uuid,
     steps,
+    leftUndone: adjusted.outcomes
+      .flatMap(({ name, leftUndone }) =>
+        leftUndone.map(({ subject, reason }) => ({
+          step: name,
+          subject: subject.slice(0, 4096),
+          reason: reason.slice(0, 4096),
+        })),
+      )
+      .slice(0, LEFT_UNDONE_MAX),
     nics: [...nics],
     changes: guest.changes(),
   } satisfies ConversionManifest);

@@ -56,6 +56,9 @@ const Change = z.discriminatedUnion('kind', [
 ]);
 export type Change = z.infer<typeof Change>;
 
+/** More would be of no use to a person. */
+export const LEFT_UNDONE_MAX = 1000;
+
 /** Everything that a conversion changed inside of a guest, and what was there before. */
 export const ConversionManifest = z.object({
   kind: z.literal('watari-conversion'),
@@ -64,6 +67,13 @@ export const ConversionManifest = z.object({
   convertedAt: z.iso.datetime(),
   rootFileSystemUuid: z.string().max(100),
   steps: z.array(z.object({ name: z.string().max(100), summary: z.string().max(2000) })).max(100),
+  /** What a person has still to see to, by the step that left it. Manifests from before it was kept have none. */
+  leftUndone: z
+    .array(
+      z.object({ step: z.string().max(100), subject: z.string().max(4096), reason: z.string().max(4096) }),
+    )
+    .max(LEFT_UNDONE_MAX)
+    .default([]),
   nics: z.array(z.object({ oldMac: z.string().max(17), newMac: z.string().max(17) })).max(64),
   /** In the order in which they were made. */
   changes: z.array(Change).max(10_000),

@@ -4,7 +4,7 @@ import type { WrittenKindName } from '../formats';
 import type { Firmware } from '../guest/firmware';
 import type { GuestReader } from '../guest/guest-files';
 import { readKernelModules } from '../guest/kernel-modules';
-import { listKernels } from '../guest/kernels';
+import { listBootKernels } from '../guest/boot-kernels';
 import { checkTarget, type KernelFacts, type MachineTarget, type TargetFacts, TARGETS } from '../targets';
 import type { MachineTargetName } from './machine-targets';
 
@@ -85,7 +85,7 @@ export async function requireFit(
 
 /** The newest last. */
 async function kernelFacts(files: GuestReader): Promise<KernelFacts[]> {
-  const kernels = await listKernels(files);
+  const kernels = await listBootKernels(files);
   kernels.sort((a, b) => a.version.localeCompare(b.version, 'en', { numeric: true }));
   const facts: KernelFacts[] = [];
   for (const { version } of kernels) {

@@ -5,7 +5,7 @@ import { Appliance } from '../appliance/appliance';
 import { expectRun, makeEmptyDisk } from '../appliance/testing/layered-disk';
 import { copyDisk } from '../copy-disk';
 import { closureOf, readKernelModules } from '../guest/kernel-modules';
-import { listKernels } from '../guest/kernels';
+import { listBootKernels } from '../guest/boot-kernels';
 import type { GuestFiles } from '../guest/guest-files';
 import { writeCpio } from '../initramfs/cpio';
 
@@ -103,7 +103,7 @@ async function settle(files: GuestFiles): Promise<void> {
     '/boot/grub/grub.cfg',
     Buffer.from(menu.replaceAll('root=/dev/sda1', 'root=/dev/sda2')),
   );
-  const [kernel] = await listKernels(files);
+  const [kernel] = await listBootKernels(files);
   const modules = kernel && (await readKernelModules(files, kernel.version));
   if (!kernel?.initramfsPath || !modules) throw new Error('The physical server has no kernel.');
   const names = ['xfs', 'crc32c_generic'];

@@ -90,8 +90,8 @@ export function addConvert(program: Command, signal: AbortSignal): void {
           signal,
         });
         progress.end();
-        const { manifest: _manifest, ...told } = converted;
-        output.result(told, describeConversion(converted));
+        const { manifest, ...told } = converted;
+        output.result({ ...told, leftUndone: manifest.leftUndone }, describeConversion(converted));
       } finally {
         progress.end();
       }

@@ -1,11 +1,10 @@
+import { ENTRY_FOLDERS } from '../../guest/boot-kernels';
 import type { DeviceNames } from '../../guest/device-names';
 import type { TargetMachine } from '../adjustment';
 import type { Draft } from '../draft';
 import { stableParameters, unstableDevices, withConsoles } from './kernel-parameters';
 import { hasLine, mapLines } from '../lines';
 
-/** Where entries by the Boot Loader Specification lie, for GRUB of the Red Hat family and for systemd-boot. */
-export const ENTRY_FOLDERS = ['/boot/loader/entries', '/boot/efi/loader/entries', '/efi/loader/entries'];
 const SEED = '/etc/kernel/cmdline';
 
 /** One file a kernel, and the line that entries of later kernels are made with. */

@@ -5,7 +5,7 @@ import { INITRAMFS_BYTES_MAX } from '../../guest/kernels';
 import { type CpioEntry, writeCpio } from '../../initramfs/cpio';
 import type { AdjustContext, AdjustStep, FileEdit, LeftUndone } from '../adjustment';
 import { Draft } from '../draft';
-import { type BootKernel, listBootKernels } from './boot-kernels';
+import { type BootKernel, listBootKernels } from '../../guest/boot-kernels';
 import { FILE_MODE, driverFiles, hasRequiredDrivers, loadAtBoot, noDriver } from './driver-files';
 import { type ExaminedInitramfs, examineInitramfs, unsupported } from './examine-initramfs';
 import { planLastingDrivers } from './lasting-drivers';

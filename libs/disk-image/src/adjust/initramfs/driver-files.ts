@@ -3,7 +3,7 @@ import { DiskUnusable } from '../../errors';
 import { type KernelModules, closureOf, moduleName } from '../../guest/kernel-modules';
 import type { CpioEntry } from '../../initramfs/cpio';
 import type { DriverNeed } from '../adjustment';
-import type { BootKernel } from './boot-kernels';
+import type { BootKernel } from '../../guest/boot-kernels';
 import { type ExaminedInitramfs, modulesInside, unsupported } from './examine-initramfs';
 
 export const FILE_MODE = 0o100644;

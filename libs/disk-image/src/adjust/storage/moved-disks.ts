@@ -1,7 +1,7 @@
 import { parseDeviceName } from '../../guest/block-devices';
 import { parseFstab } from '../../guest/fstab';
 import type { GuestReader } from '../../guest/guest-files';
-import { ENTRY_FOLDERS } from '../boot/boot-entries';
+import { ENTRY_FOLDERS } from '../../guest/boot-kernels';
 
 /** Every loader's own idea of where the root is. */
 const MENUS = [

@@ -14,6 +14,8 @@ export interface GuestSystem {
   readonly osId: string;
   /** What people call it. */
   readonly name: string;
+  /** As the release says; empty where it does not. */
+  readonly version: string;
   readonly architecture: 'x86_64' | 'aarch64' | 'i686' | 'unknown';
   readonly init: InitSystem;
   /** 219 for systemd-219; undefined where there is none, or it does not say. */
@@ -80,7 +82,8 @@ export async function readGuestSystem(files: GuestReader): Promise<GuestSystem> 
   return {
     family,
     osId: release ? shortId(release) : 'unknown',
-    name: release?.name ?? 'unknown',
+    name: release?.name || 'unknown',
+    version: plain(release?.version ?? '', 100),
     architecture: await readArchitecture(files),
     init: await readInit(files),
     ...(systemdVersion !== undefined && { systemdVersion }),

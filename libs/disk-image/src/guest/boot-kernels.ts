@@ -1,5 +1,4 @@
-import type { GuestReader } from '../../guest/guest-files';
-import { ENTRY_FOLDERS } from '../boot/boot-entries';
+import type { GuestReader } from './guest-files';
 
 export interface BootKernel {
   readonly version: string;
@@ -8,6 +7,8 @@ export interface BootKernel {
   readonly initramfsPath?: string;
 }
 
+/** Where entries by the Boot Loader Specification lie, for GRUB of the Red Hat family and for systemd-boot. */
+export const ENTRY_FOLDERS = ['/boot/loader/entries', '/boot/efi/loader/entries', '/efi/loader/entries'];
 const KERNELS_MAX = 20;
 const ENTRIES_MAX = 64;
 /** Versions become part of paths that are written to: nothing odd is taken. */
