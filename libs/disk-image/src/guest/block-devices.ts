@@ -50,7 +50,13 @@ export function findPartition(
 }
 
 /** A name that stays when the disk gets another controller; undefined where the partition has none. */
-export function stableName({ uuid, partition }: IdentifiedPartition): string | undefined {
-  if (uuid && !/^[0-]*$/.test(uuid)) return `UUID=${uuid}`;
-  return /^[0-]*$/.test(partition.partUuid) ? undefined : `PARTUUID=${partition.partUuid}`;
+export function stableName(identified: IdentifiedPartition): string | undefined {
+  const { uuid } = identified;
+  return uuid && !/^[0-]*$/.test(uuid) ? `UUID=${uuid}` : partitionName(identified);
+}
+
+/** The same, of the partition itself: it also stays when what is on it is made anew. */
+export function partitionName({ partition }: IdentifiedPartition): string | undefined {
+  // Without an identifier of the disk udev gives its partitions none.
+  return /^(0{8}-[0-9a-f]{2}|[0-]*)$/.test(partition.partUuid) ? undefined : `PARTUUID=${partition.partUuid}`;
 }

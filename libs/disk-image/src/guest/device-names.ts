@@ -1,4 +1,4 @@
-import { type IdentifiedPartition, parseDeviceName, stableName } from './block-devices';
+import { type IdentifiedPartition, parseDeviceName, partitionName, stableName } from './block-devices';
 
 /** Turns names that depend on the disk's controller into names that stay. */
 export interface DeviceNames {
@@ -7,6 +7,8 @@ export interface DeviceNames {
    * what is on the partition is not of the type that is expected there.
    */
   stable(spec: string, expectedType?: string): string | undefined;
+  /** `PARTUUID=…` for the same, whatever is on it. */
+  stablePartition(spec: string): string | undefined;
   /** Whether it names a disk that is not moved. */
   isOtherDisk(spec: string): boolean;
 }
@@ -19,13 +21,20 @@ export function deviceNames(
     const device = parseDeviceName(spec);
     return device !== undefined && !movedDisks.has(device.disk);
   };
+  const find = (spec: string): IdentifiedPartition | undefined => {
+    const device = parseDeviceName(spec);
+    if (!device || isOtherDisk(spec)) return undefined;
+    return partitions.find(({ partition }) => partition.number === device.partitionNumber);
+  };
   return {
     isOtherDisk,
     stable: (spec, expectedType) => {
-      const device = parseDeviceName(spec);
-      if (!device || isOtherDisk(spec)) return undefined;
-      const found = partitions.find(({ partition }) => partition.number === device.partitionNumber);
+      const found = find(spec);
       return found && isOfType(found, expectedType) ? stableName(found) : undefined;
+    },
+    stablePartition: (spec) => {
+      const found = find(spec);
+      return found && partitionName(found);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { ROOT_UUID, SWAP_UUID, carryOut } from '../testing/carry-out';
+import { carryOut, ROOT_UUID, SWAP_UUID, UNNAMED_DEVICES } from '../testing/carry-out';
 import { MemoryGuest } from '../testing/memory-guest';
 import { readMovedDisks } from './moved-disks';
 import { stableStorage } from './stable-storage';
@@ -54,11 +54,21 @@ describe('encrypted devices', () => {
     expect(files['/etc/crypttab']).toBe(`root UUID=${ROOT_UUID} none luks,discard\nx UUID=1 none\n`);
   });
 
-  it('that are made anew at every start get no UUID, which would be gone', async () => {
+  it('that are made anew at every start have the name of the partition: a UUID would be gone', async () => {
     const line = 'swap /dev/sda2 /dev/urandom swap,cipher=aes-xts-plain64\n';
-    const { changed, leftUndone } = await carryOut({ '/etc/crypttab': line }, steps);
+    const { files } = await carryOut({ '/etc/crypttab': line }, steps);
+    expect(files['/etc/crypttab']).toBe(
+      'swap PARTUUID=cafe0001-02 /dev/urandom swap,cipher=aes-xts-plain64\n',
+    );
+  });
+
+  it('that are made anew are left to a person where the table names nothing', async () => {
+    const line = 'swap /dev/sda2 /dev/urandom swap\n';
+    const { changed, leftUndone } = await carryOut({ '/etc/crypttab': line }, steps, {
+      devices: UNNAMED_DEVICES,
+    });
     expect(changed).toEqual({});
-    expect(leftUndone[0]).toContain('PARTUUID');
+    expect(leftUndone[0]).toContain('Give the disk an identifier');
   });
 
   it('that are made anew where nothing is yet have the name of the table', async () => {

@@ -70,7 +70,7 @@ async function planCrypttab(draft: Draft, devices: DeviceNames): Promise<void> {
   for (const spec of undone)
     draft.leave(
       CRYPTTAB,
-      `${spec} is made anew at every start, so it has no UUID that stays. Name it by PARTUUID= or PARTLABEL= on the server.`,
+      `${spec} is made anew at every start, so it has no UUID that stays, and the partition table gives it none. Give the disk an identifier on the server, or swap to a file.`,
     );
 }
 
@@ -79,12 +79,12 @@ export function crypttabLine(line: string, devices: DeviceNames, undone: string[
   const [, indent = '', name = '', gap = '', rest = ''] = FIELDS.exec(line) ?? [];
   const [, spec = '', tail = ''] = /^(\S+)(.*)$/.exec(rest) ?? [];
   if (name === '' || spec === '') return line;
-  const stable = devices.stable(spec);
-  if (!stable) return line;
+  if (devices.stable(spec) === undefined) return line;
   // With a random key the next start overwrites whatever has a UUID there.
   const [key = '', options = ''] = tail.trim().split(/\s+/);
   const isMadeAnew = /^\/dev\/u?random$/.test(key) || /(^|,)(swap|tmp|plain)(,|=|$)/.test(options);
-  if (isMadeAnew && /^UUID=/.test(stable)) {
+  const stable = isMadeAnew ? devices.stablePartition(spec) : devices.stable(spec);
+  if (stable === undefined) {
     undone.push(spec);
     return line;
   }

@@ -26,8 +26,16 @@ const partition = (
 });
 
 /** sda1 is an ext4 root, sda2 a swap area, sda3 something that has only its number in the table. */
-export const DEVICES = deviceNames(
-  [partition(1, 'ext4', ROOT_UUID), partition(2, 'swap', SWAP_UUID), partition(3, 'unknown')],
+const PARTITIONS = [
+  partition(1, 'ext4', ROOT_UUID),
+  partition(2, 'swap', SWAP_UUID),
+  partition(3, 'unknown'),
+];
+export const DEVICES = deviceNames(PARTITIONS, new Set(['sda']));
+
+/** The same on a disk whose table has no identifier. */
+export const UNNAMED_DEVICES = deviceNames(
+  PARTITIONS.map((one) => ({ ...one, partition: { ...one.partition, partUuid: '00000000-02' } })),
   new Set(['sda']),
 );
 
