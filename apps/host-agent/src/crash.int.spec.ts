@@ -26,8 +26,8 @@ describe('a move whose agents or link fail', () => {
   });
 
   /** A guest on a, in a move to b that is ready to be switched over. */
-  async function readyMove(): Promise<{ guestId: string; moveId: string; ticks: number }> {
-    const spec = await agents.guest('guest');
+  async function readyMove(guestId = 'guest'): Promise<{ guestId: string; moveId: string; ticks: number }> {
+    const spec = await agents.guest(guestId);
     await a.client.putGuest(spec);
     const { ticks } = await counterPast(a.client, spec.guestId, 20);
     const moveId = randomUUID();
@@ -38,15 +38,31 @@ describe('a move whose agents or link fail', () => {
       downtimeLimitMs: 300,
     });
     await moveState(a.client, moveId, ['ready-to-switch']);
-    return { guestId: spec.guestId, moveId, ticks };
+    return { guestId, moveId, ticks };
+  }
+
+  /**
+   * A move whose target has the guest, paused, while the word of that is on its way to the source for a while. On a busy
+   * machine the word may come before the link is slow: then another guest is moved.
+   */
+  async function receivedMove(): Promise<{ guestId: string; moveId: string; ticks: number }> {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const move = await readyMove(`guest-${attempt}`);
+      await a.client.switchOver(move.moveId);
+      link.toSourceMs = DELAY_MS;
+      const state = await until(async () => {
+        const guest = await b.client.getGuest(move.guestId);
+        return guest.state === 'paused' || guest.state === 'running' ? guest.state : undefined;
+      }, 'b to have received the guest');
+      if (state === 'paused') return move;
+      link.toSourceMs = 0;
+      await moveState(a.client, move.moveId, ['completed']);
+    }
+    throw new Error('Three guests were handed over before the link was slow.');
   }
 
   async function standing(agent: TestAgent, moveId: string): Promise<string> {
     return (await agent.client.moveOwnership(moveId)).standing;
-  }
-
-  async function hasState(agent: TestAgent, guestId: string, state: string): Promise<true | undefined> {
-    return (await agent.client.getGuest(guestId)).state === state ? true : undefined;
   }
 
   /** True once the agent has forgotten the guest and swears that it never ran it. */
@@ -90,11 +106,7 @@ describe('a move whose agents or link fail', () => {
   });
 
   it('takes the guest back when the source agent dies before it committed', async () => {
-    const { guestId, moveId, ticks } = await readyMove();
-    await a.client.switchOver(moveId);
-    // The target's "received" is on its way for a while.
-    link.toSourceMs = DELAY_MS;
-    await until(() => hasState(b, guestId, 'paused'), 'b to have received the guest');
+    const { guestId, moveId, ticks } = await receivedMove();
     expect(await standing(a, moveId)).toBe('undecided');
     await a.end('SIGKILL');
     // Asked in vain, the target waits, and does not run the guest.
@@ -110,10 +122,7 @@ describe('a move whose agents or link fail', () => {
   });
 
   it('takes the guest back when it is cancelled after it was paused', async () => {
-    const { guestId, moveId, ticks } = await readyMove();
-    await a.client.switchOver(moveId);
-    link.toSourceMs = DELAY_MS;
-    await until(() => hasState(b, guestId, 'paused'), 'b to have received the guest');
+    const { guestId, moveId, ticks } = await receivedMove();
     expect(await a.client.cancelMove(moveId)).toMatchObject({ state: 'cancelled' });
     expect((await counterPast(a.client, guestId, ticks + 50)).badPages).toBe(0);
     await until(() => hasDiscarded(b, guestId, moveId), 'b to discard the guest');

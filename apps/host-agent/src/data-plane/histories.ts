@@ -11,6 +11,7 @@ import {
 } from '@watari/migration-core';
 
 import { describeError } from '../errors';
+
 export interface HistorySettings {
   /** What all histories of this host may take on its disk; 0 keeps none. */
   readonly bytesMax: number;
