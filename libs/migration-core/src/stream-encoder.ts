@@ -14,6 +14,8 @@ import { DIGEST_HASH_OFFSET, DIGEST_PAYLOAD_BYTES } from './tokens';
 
 /** Without rounds to end, compare hashes this often. */
 const DIGEST_INTERVAL_BYTES = 256 * 1024 * 1024;
+/** Rounds shorter than this share a hash: with nothing left to copy, QEMU begins thousands of them a second. */
+const DIGEST_BYTES_MIN = 64 * 1024;
 
 export interface StreamSummary extends StreamCounters {
   /** Of the whole stream, hexadecimal. */
@@ -85,7 +87,8 @@ export class StreamEncoder implements StreamVisitor {
     this.#parser.push(chunk);
     this.#hashUpTo(chunk.length);
     // Unread, the stream has no sections that could end.
-    if (this.#parser.isPassingThrough && this.#isDigestOverdue()) this.#sendDigest(false);
+    if (this.#parser.isPassingThrough && this.#bytesSinceDigest(chunk.length) >= DIGEST_INTERVAL_BYTES)
+      this.#sendDigest(false);
   }
 
   /**
@@ -131,13 +134,15 @@ export class StreamEncoder implements StreamVisitor {
 
   sectionEnd(chunkOffset: number): void {
     this.counters.sections += 1;
-    if (!this.#digestDue && !this.#isDigestOverdue()) return;
+    const bytes = this.#bytesSinceDigest(chunkOffset);
+    if (bytes < (this.#digestDue ? DIGEST_BYTES_MIN : DIGEST_INTERVAL_BYTES)) return;
     this.#hashUpTo(chunkOffset);
     this.#sendDigest(false);
   }
 
-  #isDigestOverdue(): boolean {
-    return this.counters.guestBytes - this.#bytesAtDigest > DIGEST_INTERVAL_BYTES;
+  /** Up to there in the chunk, which is not behind what is hashed of it. */
+  #bytesSinceDigest(chunkOffset: number): number {
+    return this.#hashedBytes + Math.max(0, chunkOffset - this.#hashedOfChunk) - this.#bytesAtDigest;
   }
 
   #place(wordHigh: number, wordLow: number, name: Uint8Array | null) {
@@ -187,7 +192,7 @@ export class StreamEncoder implements StreamVisitor {
     view.setUint32(13, this.counters.sections);
     payload.set(digest, DIGEST_HASH_OFFSET);
     this.#digestDue = false;
-    this.#bytesAtDigest = this.counters.guestBytes;
+    this.#bytesAtDigest = this.#hashedBytes;
     this.onRecord({ kind: 'digest', payload });
     return digest.toString('hex');
   }
