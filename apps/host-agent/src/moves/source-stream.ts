@@ -42,6 +42,10 @@ const IN_FLIGHT_WIRE_BYTES_MIN = 64 * 1024;
 const IN_FLIGHT_WIRE_BYTES_MAX = 64 * 1024 * 1024;
 /** So little under way may keep a link from being filled. */
 const TIGHT_MS = 50;
+/** For so long after it was last full, a link counts as what bounds the stream. */
+const LINK_BOUND_MS = 2_000;
+/** What a link takes that was never full is not known; it is taken for so many times what crossed. */
+const UNFILLED_LINK_SHARE = 2;
 /** Until the link was measured. */
 const IN_FLIGHT_WIRE_BYTES_FIRST = 4 * 1024 * 1024;
 
@@ -60,6 +64,7 @@ export class SourceStream {
   readonly #allowance: Allowance | null;
   readonly #heldBackBy = new Set<HeldBackBy>();
   #isInFlightTight = false;
+  #linkFullAtMs = Number.NEGATIVE_INFINITY;
   #appliedBytes = 0;
   #isHeld = false;
   #compressionReason = '';
@@ -151,9 +156,16 @@ export class SourceStream {
     await keeping;
   }
 
-  /** How much may be on its way, in time of a link of that speed. */
+  /**
+   * How much may be on its way, in time of a link of that speed. Where the processors are what bounds the stream, that
+   * is only the least that the link takes: compressing harder, because so little crosses, would make even less cross.
+   */
   limitInFlight(linkBytesPerSecond: number, inFlightMsMax: number): void {
-    this.#order({ kind: 'link-rate', bytesPerSecond: linkBytesPerSecond });
+    const isLinkBound = performance.now() - this.#linkFullAtMs < LINK_BOUND_MS;
+    this.#order({
+      kind: 'link-rate',
+      bytesPerSecond: isLinkBound ? linkBytesPerSecond : linkBytesPerSecond * UNFILLED_LINK_SHARE,
+    });
     this.#isInFlightTight = inFlightMsMax <= TIGHT_MS;
     const bytes = (linkBytesPerSecond * inFlightMsMax) / 1_000;
     this.#inFlightWireBytesMax = Math.min(
@@ -200,6 +212,7 @@ export class SourceStream {
     const isInFlightFull = this.#wireBytes - this.#appliedWireBytes > this.#inFlightWireBytesMax;
     if (isInFlightFull && this.#isInFlightTight) this.#heldBackBy.add('pacing');
     const isFull = this.sink.isFull || isInFlightFull;
+    if (isFull || waitMs > 0) this.#linkFullAtMs = performance.now();
     const isHeld = isFull || waitMs > 0;
     if (isHeld !== this.#isHeld) {
       this.#isHeld = isHeld;

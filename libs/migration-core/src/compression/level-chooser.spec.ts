@@ -194,23 +194,24 @@ describe('the choice of a level', () => {
       expect(plans.some(({ isProbe }) => isProbe)).toBe(false);
     });
 
-    it('is not settled by its first batches', () => {
-      const { plans } = run(40, () => 12.5e6, { state: stream() });
+    it('is not chosen by its first batches', () => {
+      const { plans } = run(40, () => 3e9, { state: stream() });
       expect(plans[30]).toMatchObject({
         level: 1,
         reason: 'zstd 1: too little was compressed yet to choose by',
       });
-      expect(plans[32]!.level).toBe(6);
     });
 
-    it('changes for what is clearly better, and not within 256 batches of the last change', () => {
-      const slightlyBetter = run(900, (batch) => (batch < 400 ? 100e6 : 90e6), { state: stream() });
-      expect(changes(slightlyBetter.levels.slice(32))).toBe(0);
-      const { levels } = run(900, (batch) => (batch < 100 ? 12.5e6 : 300e6), { state: stream() });
-      expect(levels[32]).toBe(6);
-      const changedAt = levels.findIndex((level, batch) => batch > 32 && level !== 6);
-      expect(changedAt).toBeGreaterThanOrEqual(32 + 256);
-      expect(changedAt).toBeLessThan(32 + 300);
+    it('changes for what is clearly better alone, and not within 128 batches of the last change', () => {
+      for (const link of [1e6, 12.5e6, 62.5e6, 125e6])
+        expect(new Set(run(900, () => link, { state: stream() }).levels)).toEqual(new Set([1]));
+      const { levels } = run(900, (batch) => (batch < 400 ? 3e9 : 12.5e6), { state: stream() });
+      const changedAt = [levels.findIndex((level) => level !== 1), levels.lastIndexOf('stored') + 1];
+      expect(levels[changedAt[0]!]).toBe('stored');
+      expect(changedAt[0]).toBeGreaterThanOrEqual(127);
+      expect(changedAt[0]).toBeLessThan(200);
+      expect(levels[changedAt[1]!]).toBe(6);
+      expect(changedAt[1]).toBeLessThan(500);
     });
 
     it('is not moved by batches that repeat themselves, nor by some that waited for a processor', () => {
