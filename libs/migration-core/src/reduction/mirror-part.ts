@@ -2,8 +2,11 @@ import type { PageKernels } from '../kernels';
 import { PAGE_BYTES } from '../qemu-stream';
 import { kernelsFor, SCRATCH_BYTES } from './scratch';
 
-/** Memory grows by so much at a time: a page at a time would copy it all again and again. */
-const GROWTH_BYTES = 16 * 1024 * 1024;
+/**
+ * Memory grows by so much at a time at least, and else to double its length: each growth makes the collector run. What
+ * was set aside and not written to yet takes none of the machine's memory.
+ */
+const GROWTH_BYTES_MIN = 16 * 1024 * 1024;
 
 /** Places for pages in one memory, numbered from 1 on, beside the place where batches are worked on. */
 export class MirrorPart {
@@ -27,7 +30,8 @@ export class MirrorPart {
     this.#placesUsed += 1;
     const end = this.addressOf(this.#placesUsed + 1);
     const { memory } = this.kernels;
-    if (end > memory.byteLength) memory.grow(Math.min(memory.maxBytes, end + GROWTH_BYTES));
+    if (end > memory.byteLength)
+      memory.grow(Math.min(memory.maxBytes, end + Math.max(GROWTH_BYTES_MIN, memory.byteLength)));
     return this.#placesUsed;
   }
 
